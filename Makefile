@@ -1,0 +1,26 @@
+.DEFAULT_GOAL := help
+.PHONY: help build quickstart test check fmt docs proto-baseline
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: ## compile for release
+	cargo build --locked --release
+
+quickstart: ## the whole story on a fresh temporary database, then keep serving
+	cargo run --locked --release -- quickstart
+
+test: ## run every test on SQLite and on a throw-away PostgreSQL
+	scripts/test.sh
+
+check: ## format, lints, docs, licences, protocol, scripts; installs nothing
+	scripts/check.sh
+
+fmt: ## format the Rust code
+	cargo fmt
+
+docs: ## regenerate docs/errors.md
+	text=$$(cargo run --locked --quiet -- docs errors) && printf "%s\n" "$$text" >docs/errors.md
+
+proto-baseline: ## accept today's protocol as the one that must not break
+	PATH="$(CURDIR)/.tools/bin:$$PATH" buf build -o proto/baseline.binpb

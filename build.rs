@@ -1,0 +1,37 @@
+//! Compiles the protos without protoc, and keeps the descriptor for reflection.
+use std::path::PathBuf;
+
+/// Messages that carry a value: their `Debug` is written by hand in `src/pb.rs`,
+/// because prost prints fields even where they are marked `debug_redact`.
+const REDACTED: [&str; 3] = [
+    "tokenauthority.v1.IntrospectRequest",
+    "tokenauthority.v1.CreateTokenResponse",
+    "tokenauthority.v1.ListTokensRequest",
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo passes OUT_DIR through the environment"
+)]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let mut protos = Vec::new();
+    for entry in std::fs::read_dir("proto/tokenauthority/v1")? {
+        protos.push(entry?.path());
+    }
+    protos.sort();
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).include_imports(true);
+    compiler.open_files(&protos)?;
+    std::fs::write(
+        out.join("descriptor.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
+    tonic_prost_build::configure()
+        .skip_debug(REDACTED)
+        .extern_path(".google.rpc.Status", "::tonic_types::Status")
+        .compile_fds(compiler.file_descriptor_set())?;
+    println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=src/store/migrations");
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! How large what is given may be. Past a bound the answer is a named violation,
+//! except for a presented value, which is simply no token.
+
+use std::time::Duration;
+
+/// The bytes of a presented value, at most.
+pub const VALUE_BYTES: usize = 256;
+/// The characters of a name or display name, at most.
+pub const NAME_CHARS: usize = 100;
+/// The characters of a description, or of the text beside a reason, at most.
+pub const TEXT_CHARS: usize = 500;
+/// The labels of a token, at most.
+pub const LABELS: usize = 32;
+/// The characters of a label's key, at most.
+pub const LABEL_KEY_CHARS: usize = 63;
+/// The characters of a label's value, at most.
+pub const LABEL_VALUE_CHARS: usize = 256;
+/// The scopes that a token is granted, or that an introspection requires, at most.
+pub const TOKEN_SCOPES: usize = 100;
+/// The scopes of a catalog, at most.
+pub const CATALOG_SCOPES: usize = 1000;
+/// The profiles of a catalog, at most.
+pub const CATALOG_PROFILES: usize = 200;
+/// The bytes of a scope's or profile's name, at most.
+pub const SCOPE_NAME_BYTES: usize = 64;
+/// The characters of another system's id, at most.
+pub const EXTERNAL_ID_CHARS: usize = 255;
+/// The items of a page when none are asked for.
+pub const PAGE_DEFAULT: u32 = 50;
+/// The items of a page, at most; more is coerced to this.
+pub const PAGE_MAX: u32 = 1000;
+/// The bytes of a page token, revision, etag or id in text, at most.
+pub const OPAQUE_BYTES: usize = 256;
+/// The requests of a batch, at most.
+pub const BATCH: usize = 1000;
+/// The shortest time to live.
+pub const TTL_MIN: Duration = Duration::from_secs(1);
+/// The longest time to live: ten years of 365 days and 3 leap days.
+pub const TTL_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+/// The number of tokens a user that a policy may set, at most.
+pub const TOKENS_PER_USER_MAX: u32 = 1_000_000;
+/// The bytes of a message, at most.
+pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// The bytes of a batch's message, at most.
+pub const BATCH_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+/// The bytes of a call's metadata, at most.
+pub const METADATA_BYTES: u32 = 16 * 1024;
+/// The calls on one connection at once, at most.
+pub const STREAMS: u32 = 200;
+/// The connections at once, at most.
+pub const CONNECTIONS: usize = 10_000;
+/// How long a call may take whose caller gives no deadline.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a call may take, at most.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(120);

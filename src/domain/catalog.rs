@@ -1,0 +1,509 @@
+//! A tenant's catalog: its scopes, what they imply, who may hold them, and the
+//! profiles that bundle them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::bounds;
+use super::principal::Role;
+use super::reason::{Field, Violations};
+use super::scope::{Permission, ScopeName, ScopeSet};
+use super::text;
+use super::token::Kind;
+
+/// A scope of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// What people read.
+    #[serde(default)]
+    pub description: String,
+    /// What comes along with it.
+    #[serde(default)]
+    pub implies: BTreeSet<ScopeName>,
+    /// Whether only an administrator may hold it.
+    #[serde(default)]
+    pub admins_only: bool,
+    /// The kinds of tokens that never hold it.
+    #[serde(default)]
+    pub forbidden_kinds: BTreeSet<Kind>,
+}
+
+/// A named bundle of scopes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// What people read.
+    #[serde(default)]
+    pub description: String,
+    /// What it stands for.
+    pub scopes: BTreeSet<ScopeName>,
+}
+
+/// A checked catalog: no cycle, no unknown name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// The scopes.
+    #[serde(default)]
+    pub scopes: BTreeMap<ScopeName, Scope>,
+    /// The profiles.
+    #[serde(default)]
+    pub profiles: BTreeMap<ScopeName, Profile>,
+}
+
+/// Who holds a grant: what limits it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The user's role; `None` for SERVICE, which no role limits.
+    pub role: Option<Role>,
+    /// The token's kind.
+    pub kind: Kind,
+    /// Whether the token is of the reserved tenant.
+    pub authority: bool,
+}
+
+impl Catalog {
+    /// Returns what was granted and all that it implies. Names that the catalog
+    /// no longer has imply nothing.
+    pub fn closure(&self, granted: &ScopeSet) -> ScopeSet {
+        let mut closure = ScopeSet::default();
+        let mut open: Vec<&ScopeName> = granted.iter().collect();
+        while let Some(name) = open.pop() {
+            if closure.insert(name.clone())
+                && let Some(scope) = self.scopes.get(name)
+            {
+                open.extend(&scope.implies);
+            }
+        }
+        closure
+    }
+
+    /// Returns what the holder may do: what was granted and all that it implies,
+    /// within what the catalog lets the holder's role and kind hold.
+    pub fn effective(&self, granted: &ScopeSet, holder: Holder) -> ScopeSet {
+        let may_hold = |name: &&ScopeName| self.may_hold(name, holder).is_ok();
+        self.closure(granted)
+            .iter()
+            .filter(may_hold)
+            .cloned()
+            .collect()
+    }
+
+    /// Returns whether such a holder may hold the scope.
+    pub fn may_hold(&self, name: &ScopeName, holder: Holder) -> Result<(), Field> {
+        let admin = holder.role.is_none_or(|role| role == Role::Admin);
+        if let Some(permission) = name.permission() {
+            let by_kind = match permission {
+                Permission::Introspect | Permission::TokensRead | Permission::TokensWrite => {
+                    holder.kind != Kind::Webhook
+                }
+                Permission::TenantAdmin => matches!(holder.kind, Kind::Api | Kind::Service),
+                Permission::Operator => holder.kind == Kind::Service,
+            };
+            return match permission {
+                Permission::Operator if !holder.authority => Err(Field::UnknownScope),
+                _ if !by_kind => Err(Field::ScopeForbiddenForKind),
+                Permission::TenantAdmin if !admin => Err(Field::ScopeAboveRole),
+                _ => Ok(()),
+            };
+        }
+        match self.scopes.get(name) {
+            None => Err(Field::UnknownScope),
+            Some(scope) if scope.forbidden_kinds.contains(&holder.kind) => {
+                Err(Field::ScopeForbiddenForKind)
+            }
+            Some(scope) if scope.admins_only && !admin => Err(Field::ScopeAboveRole),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// A scope as somebody wrote it down.
+#[derive(Clone, Debug, Default)]
+pub struct ScopeDraft {
+    /// Its name.
+    pub name: String,
+    /// What people read.
+    pub description: String,
+    /// What comes along with it.
+    pub implies: Vec<String>,
+    /// Whether only an administrator may hold it.
+    pub admins_only: bool,
+    /// The kinds of tokens that never hold it.
+    pub forbidden_kinds: Vec<Kind>,
+}
+
+/// A profile as somebody wrote it down.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileDraft {
+    /// Its name.
+    pub name: String,
+    /// What people read.
+    pub description: String,
+    /// What it stands for.
+    pub scopes: Vec<String>,
+}
+
+/// A catalog as somebody wrote it down.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// The scopes.
+    pub scopes: Vec<ScopeDraft>,
+    /// The profiles.
+    pub profiles: Vec<ProfileDraft>,
+}
+
+impl Draft {
+    /// Returns the catalog, having noted all that is wrong with it.
+    pub fn check(&self, violations: &mut Violations) -> Catalog {
+        let mut catalog = Catalog::default();
+        if self.scopes.len() > bounds::CATALOG_SCOPES {
+            violations.add("catalog.scopes", Field::TooMany);
+            return catalog;
+        }
+        if self.profiles.len() > bounds::CATALOG_PROFILES {
+            violations.add("catalog.profiles", Field::TooMany);
+            return catalog;
+        }
+        for (at, draft) in self.scopes.iter().enumerate() {
+            let field = format!("catalog.scopes[{at}]");
+            if let Some(name) = scope_name(&draft.name, &format!("{field}.name"), violations) {
+                let scope = draft.check(&field, violations);
+                if name.is_reserved() {
+                    violations.add(format!("{field}.name"), Field::ReservedScope);
+                } else if catalog.scopes.insert(name, scope).is_some() {
+                    violations.add(format!("{field}.name"), Field::DuplicateName);
+                }
+            }
+        }
+        self.check_implied(&catalog, violations);
+        for (at, draft) in self.profiles.iter().enumerate() {
+            let field = format!("catalog.profiles[{at}]");
+            if let Some(name) = scope_name(&draft.name, &format!("{field}.name"), violations) {
+                let profile = draft.check(&field, &catalog, violations);
+                if name.is_reserved() {
+                    violations.add(format!("{field}.name"), Field::ReservedScope);
+                } else if catalog.profiles.insert(name, profile).is_some() {
+                    violations.add(format!("{field}.name"), Field::DuplicateName);
+                }
+            }
+        }
+        catalog
+    }
+
+    /// Notes implied names that are unknown or reserved, and scopes on a cycle.
+    fn check_implied(&self, catalog: &Catalog, violations: &mut Violations) {
+        let cyclic = cyclic(catalog);
+        for (at, draft) in self.scopes.iter().enumerate() {
+            for (nth, implied) in draft.implies.iter().enumerate() {
+                let field = format!("catalog.scopes[{at}].implies[{nth}]");
+                let Ok(name) = implied.parse::<ScopeName>() else {
+                    continue;
+                };
+                match name.permission() {
+                    Some(Permission::TokensRead | Permission::TokensWrite) => {}
+                    Some(Permission::TenantAdmin) if draft.admins_only => {}
+                    Some(_) => violations.add(field, Field::ReservedScope),
+                    None if catalog.scopes.contains_key(&name) => {}
+                    None => violations.add(field, Field::UnknownScope),
+                }
+            }
+            if draft
+                .name
+                .parse()
+                .is_ok_and(|name: ScopeName| cyclic.contains(&name))
+            {
+                violations.add(format!("catalog.scopes[{at}].implies"), Field::ScopeCycle);
+            }
+        }
+    }
+}
+
+impl ScopeDraft {
+    /// Checks what concerns this scope alone.
+    fn check(&self, field: &str, violations: &mut Violations) -> Scope {
+        let description = text::prose(&self.description);
+        let description = violations
+            .check(&format!("{field}.description"), description)
+            .unwrap_or_default();
+        if self.implies.len() > bounds::CATALOG_SCOPES {
+            violations.add(format!("{field}.implies"), Field::TooMany);
+        }
+        let mut implies = BTreeSet::new();
+        for (nth, implied) in self.implies.iter().enumerate() {
+            implies.extend(scope_name(
+                implied,
+                &format!("{field}.implies[{nth}]"),
+                violations,
+            ));
+        }
+        Scope {
+            description,
+            implies,
+            admins_only: self.admins_only,
+            forbidden_kinds: self.forbidden_kinds.iter().copied().collect(),
+        }
+    }
+}
+
+impl ProfileDraft {
+    /// Checks the profile against the catalog's scopes.
+    fn check(&self, field: &str, catalog: &Catalog, violations: &mut Violations) -> Profile {
+        let description = text::prose(&self.description);
+        let description = violations
+            .check(&format!("{field}.description"), description)
+            .unwrap_or_default();
+        if self.scopes.is_empty() {
+            violations.add(format!("{field}.scopes"), Field::Required);
+        }
+        if self.scopes.len() > bounds::TOKEN_SCOPES {
+            violations.add(format!("{field}.scopes"), Field::TooMany);
+        }
+        let mut scopes = BTreeSet::new();
+        for (nth, scope) in self.scopes.iter().enumerate() {
+            let field = format!("{field}.scopes[{nth}]");
+            let Some(name) = scope_name(scope, &field, violations) else {
+                continue;
+            };
+            match name.permission() {
+                Some(Permission::TokensRead | Permission::TokensWrite) => {}
+                Some(_) => violations.add(field, Field::ReservedScope),
+                None if catalog.scopes.contains_key(&name) => {}
+                None => violations.add(field, Field::UnknownScope),
+            }
+            scopes.insert(name);
+        }
+        Profile {
+            description,
+            scopes,
+        }
+    }
+}
+
+/// Parses a scope's name or notes that it is none.
+fn scope_name(text: &str, field: &str, violations: &mut Violations) -> Option<ScopeName> {
+    violations.check(field, text.parse().map_err(|_| Field::InvalidScope))
+}
+
+/// Returns the scopes that imply themselves. Kahn's algorithm, from both ends: what
+/// is left when the scopes that nothing implies, and those that imply nothing,
+/// have been taken away again and again, lies on a cycle or between two.
+fn cyclic(catalog: &Catalog) -> BTreeSet<ScopeName> {
+    let mut left: BTreeSet<&ScopeName> = catalog.scopes.keys().collect();
+    loop {
+        let mut implied: BTreeSet<&ScopeName> = BTreeSet::new();
+        for name in &left {
+            implied.extend(
+                catalog
+                    .scopes
+                    .get(*name)
+                    .into_iter()
+                    .flat_map(|s| &s.implies),
+            );
+        }
+        let keeps = |name: &&ScopeName| {
+            let implies = catalog
+                .scopes
+                .get(*name)
+                .into_iter()
+                .flat_map(|s| &s.implies);
+            implied.contains(*name) && implies.into_iter().any(|other| left.contains(other))
+        };
+        let next: BTreeSet<&ScopeName> = left.iter().copied().filter(keeps).collect();
+        if next.len() == left.len() {
+            return next.into_iter().cloned().collect();
+        }
+        left = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn scope(name: &str, implies: &[&str]) -> ScopeDraft {
+        ScopeDraft {
+            name: name.to_owned(),
+            implies: implies.iter().map(|&name| name.to_owned()).collect(),
+            ..ScopeDraft::default()
+        }
+    }
+
+    fn judge(scopes: Vec<ScopeDraft>, profiles: Vec<ProfileDraft>) -> (Catalog, Vec<String>) {
+        let mut violations = Violations::default();
+        let catalog = Draft { scopes, profiles }.check(&mut violations);
+        let said = violations
+            .iter()
+            .map(|v| format!("{} {}", v.field, v.reason.as_str()))
+            .collect();
+        (catalog, said)
+    }
+
+    fn set(names: &[&str]) -> ScopeSet {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    const MEMBER: Holder = Holder {
+        role: Some(Role::Member),
+        kind: Kind::Api,
+        authority: false,
+    };
+    const ADMIN: Holder = Holder {
+        role: Some(Role::Admin),
+        kind: Kind::Api,
+        authority: false,
+    };
+
+    #[test]
+    fn a_write_scope_brings_its_read_scope() {
+        let (catalog, said) = judge(
+            vec![
+                scope("todos:read", &[]),
+                scope("todos:write", &["todos:read"]),
+            ],
+            vec![],
+        );
+        assert_eq!(said, [""; 0]);
+        let effective = catalog.effective(&set(&["todos:write"]), MEMBER);
+        assert_eq!(effective, set(&["todos:read", "todos:write"]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_all_at_once() {
+        let (_, said) = judge(
+            vec![
+                scope("a", &["b"]),
+                scope("b", &["a"]),
+                scope("c", &["a", "nowhere", "bad name"]),
+                scope("authority:introspect", &[]),
+                scope("c", &["authority:tenant.admin", "authority:tokens.read"]),
+            ],
+            vec![ProfileDraft {
+                name: "p".into(),
+                scopes: vec!["zzz".into()],
+                ..Default::default()
+            }],
+        );
+        assert_eq!(
+            said,
+            [
+                "catalog.scopes[2].implies[2] INVALID_SCOPE",
+                "catalog.scopes[3].name RESERVED_SCOPE",
+                "catalog.scopes[4].name DUPLICATE_NAME",
+                "catalog.scopes[0].implies SCOPE_CYCLE",
+                "catalog.scopes[1].implies SCOPE_CYCLE",
+                "catalog.scopes[2].implies[1] UNKNOWN_SCOPE",
+                "catalog.scopes[4].implies[0] RESERVED_SCOPE",
+                "catalog.profiles[0].scopes[0] UNKNOWN_SCOPE",
+            ]
+        );
+    }
+
+    #[test]
+    fn tenant_admin_comes_only_from_a_scope_for_administrators() {
+        let draft = ScopeDraft {
+            admins_only: true,
+            ..scope("admin", &["authority:tenant.admin"])
+        };
+        let (catalog, said) = judge(vec![draft], vec![]);
+        assert_eq!(said, [""; 0]);
+        assert!(
+            catalog
+                .effective(&set(&["admin"]), ADMIN)
+                .has(Permission::TenantAdmin)
+        );
+        assert!(catalog.effective(&set(&["admin"]), MEMBER).is_empty());
+        let agent = Holder {
+            kind: Kind::Agent,
+            ..ADMIN
+        };
+        assert!(
+            !catalog
+                .effective(&set(&["admin"]), agent)
+                .has(Permission::TenantAdmin)
+        );
+    }
+
+    #[test]
+    fn a_demoted_holder_keeps_what_its_role_allows() {
+        let admin = ScopeDraft {
+            admins_only: true,
+            ..scope("admin", &["read_write"])
+        };
+        let (catalog, _) = judge(vec![admin, scope("read_write", &[])], vec![]);
+        let granted = set(&["admin"]);
+        assert_eq!(
+            catalog.effective(&granted, ADMIN),
+            set(&["admin", "read_write"])
+        );
+        assert_eq!(catalog.effective(&granted, MEMBER), set(&["read_write"]));
+    }
+
+    #[test]
+    fn operator_exists_in_the_reserved_tenant_alone() {
+        let granted = set(&["authority:operator"]);
+        let service = Holder {
+            role: None,
+            kind: Kind::Service,
+            authority: false,
+        };
+        assert!(Catalog::default().effective(&granted, service).is_empty());
+        let operator = Holder {
+            authority: true,
+            ..service
+        };
+        assert!(
+            Catalog::default()
+                .effective(&granted, operator)
+                .has(Permission::Operator)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_algebra_of_scopes(
+            edges in proptest::collection::vec((0usize..12, 0usize..12), 0..30),
+            left in proptest::collection::btree_set(0usize..12, 0..6),
+            right in proptest::collection::btree_set(0usize..12, 0..6),
+            admins_only in proptest::collection::btree_set(0usize..12, 0..4),
+        ) {
+            let name = |i: &usize| format!("s{i}").parse::<ScopeName>().unwrap();
+            let scopes = (0..12).map(|i| ScopeDraft {
+                admins_only: admins_only.contains(&i),
+                // Only from the lower to the higher: never a cycle.
+                implies: edges.iter().filter(|(a, b)| *a == i && a < b).map(|(_, b)| format!("s{b}")).collect(),
+                ..scope(&format!("s{i}"), &[])
+            }).collect();
+            let (catalog, said) = judge(scopes, vec![]);
+            prop_assert!(said.is_empty());
+            let (left, right): (ScopeSet, ScopeSet) =
+                (left.iter().map(name).collect(), right.iter().map(name).collect());
+            let both: ScopeSet = left.iter().chain(right.iter()).cloned().collect();
+
+            let closed = catalog.closure(&left);
+            prop_assert_eq!(&catalog.closure(&closed), &closed, "closing twice changes nothing");
+            prop_assert!(left.minus(&closed).is_empty(), "nothing granted is lost");
+            prop_assert!(catalog.closure(&left).minus(&catalog.closure(&both)).is_empty(), "monotone");
+            let member = catalog.effective(&left, MEMBER);
+            prop_assert!(member.minus(&catalog.effective(&left, ADMIN)).is_empty(), "an administrator holds no less");
+            prop_assert!(member.minus(&closed).is_empty(), "never beyond the grant");
+        }
+
+        #[test]
+        fn a_cycle_is_found_exactly_when_there_is_one(
+            edges in proptest::collection::btree_set((0usize..7, 0usize..7), 0..14),
+        ) {
+            let scopes = (0..7).map(|i| ScopeDraft {
+                implies: edges.iter().filter(|(a, _)| *a == i).map(|(_, b)| format!("s{b}")).collect(),
+                ..scope(&format!("s{i}"), &[])
+            }).collect();
+            let (_, said) = judge(scopes, vec![]);
+            let mut reach = [[false; 7]; 7];
+            for (a, b) in &edges { reach[*a][*b] = true; }
+            for k in 0..7 { for i in 0..7 { for j in 0..7 {
+                reach[i][j] |= reach[i][k] && reach[k][j];
+            }}}
+            prop_assert_eq!(!said.is_empty(), (0..7).any(|i| reach[i][i]));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The fast verifier: HMAC-SHA-256 (RFC 2104) of a secret under a key of the
+//! server's, compared in constant time.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::value::Secret;
+
+/// The name of a key of the ring: its file's, without the ending.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub String);
+
+/// A key of the ring: 32 bytes. Cannot be printed.
+#[derive(Clone)]
+pub struct Key {
+    id: KeyId,
+    mac: Hmac<Sha256>,
+}
+
+impl Key {
+    /// Prepares a key.
+    pub fn new(id: KeyId, bytes: &[u8; 32]) -> Self {
+        let mac = match Hmac::<Sha256>::new_from_slice(bytes) {
+            Ok(mac) => mac,
+            // HMAC takes keys of any length.
+            Err(error) => unreachable!("{error}"),
+        };
+        Self { id, mac }
+    }
+
+    /// Returns the key's name.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// Returns the secret's fingerprint under this key.
+    pub fn fingerprint(&self, secret: &Secret) -> Fingerprint {
+        let mut mac = self.mac.clone();
+        mac.update(secret.expose().as_bytes());
+        Fingerprint(mac.finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, redacted)", self.id.0)
+    }
+}
+
+/// A secret's fingerprint. Cannot be printed, and is compared in constant time.
+#[derive(Clone)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Returns the bytes, for the store.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Fingerprint {}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(redacted)")
+    }
+}
+
+/// A bcrypt hash in its text form. Cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretHash(String);
+
+impl SecretHash {
+    /// Takes a hash's text, such as `$2b$10$…`.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the text, for the store and for bcrypt.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entropy::{Entropy, EntropyError};
+    use super::super::value::TokenValue;
+    use super::*;
+
+    #[derive(Debug)]
+    struct Zeros;
+    impl Entropy for Zeros {
+        fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+            buffer.fill(0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_depends_on_key_and_secret_and_shows_neither() {
+        let value = TokenValue::mint("a_".parse().unwrap(), &Zeros).unwrap();
+        let key = Key::new(KeyId("0001".into()), &[1; 32]);
+        let other = Key::new(KeyId("0002".into()), &[2; 32]);
+        let fingerprint = key.fingerprint(value.secret());
+        assert_eq!(fingerprint, key.fingerprint(value.secret()));
+        assert_ne!(fingerprint, other.fingerprint(value.secret()));
+        assert_eq!(
+            format!(
+                "{key:?} {fingerprint:?} {:?}",
+                SecretHash::new("$2b$".into())
+            ),
+            "Key(0001, redacted) Fingerprint(redacted) SecretHash(redacted)"
+        );
+    }
+
+    #[test]
+    fn the_mac_is_hmac_sha_256_of_the_43_characters() {
+        // printf '0%.0s' {1..43} | openssl dgst -sha256 -mac HMAC -macopt hexkey:0101…01
+        let value = TokenValue::mint("a_".parse().unwrap(), &Zeros).unwrap();
+        assert_eq!(value.secret().expose(), "0".repeat(43));
+        let key = Key::new(KeyId("k".into()), &[1; 32]);
+        let hex: String = key
+            .fingerprint(value.secret())
+            .as_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(
+            hex,
+            "34c44e7756a0d9d1c03b06f2b540c19aee8fbf1d20a4a488b2e04b24d0ec23a6"
+        );
+    }
+}

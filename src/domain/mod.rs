@@ -1,0 +1,19 @@
+//! The rules, pure: no async, no I/O, no clock read, no chance drawn but through
+//! an argument. Knows neither SQL nor gRPC.
+
+pub mod base62;
+pub mod bounds;
+pub mod catalog;
+pub mod change;
+pub mod entropy;
+pub mod fingerprint;
+pub mod ids;
+pub mod introspection;
+pub mod policy;
+pub mod principal;
+pub mod reason;
+pub mod scope;
+pub mod text;
+pub mod time;
+pub mod token;
+pub mod value;

@@ -1,0 +1,183 @@
+//! Why a call is refused: closed lists of `UPPER_SNAKE` names, each with the one
+//! constant sentence that a caller reads. What varies never enters a sentence.
+
+/// Declares a closed list of reasons.
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal, $sentence:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $(#[doc = concat!("`", $text, "`: ", $sentence, ".")] $variant,)+
+        }
+
+        impl $name {
+            /// Each reason of the list, in the order of its declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Returns the reason's name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Returns the sentence that a caller reads.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// What is wrong with a field.
+    Field {
+        Required = "FIELD_REQUIRED", "the field must be given";
+        TooLong = "FIELD_TOO_LONG", "the field is longer than its bound";
+        TooMany = "TOO_MANY_ITEMS", "the field has more items than its bound";
+        OutOfRange = "OUT_OF_RANGE", "the value is outside its bounds";
+        UnknownEnum = "UNKNOWN_ENUM_VALUE", "the number is none of the enum's";
+        InvalidText = "INVALID_TEXT", "the text has control characters";
+        InvalidName = "INVALID_NAME", "a name has 1 to 100 characters, not all blank and none of them control characters";
+        InvalidTenantId = "INVALID_TENANT_ID", "a tenant_id has 3 to 63 of a-z, 0-9 and -, begins with a letter and does not end in -";
+        ReservedTenantId = "RESERVED_TENANT_ID", "the tenant_id is reserved";
+        InvalidUserId = "INVALID_USER_ID", "a user_id is usr_ and 22 characters";
+        InvalidTokenId = "INVALID_TOKEN_ID", "a token_id is tok_ and 22 characters";
+        InvalidPrefix = "INVALID_PREFIX", "a prefix is a letter a-z, up to 14 of a-z, 0-9, _ and -, and a closing _ or -";
+        ReservedPrefix = "RESERVED_PREFIX", "the prefix is reserved";
+        InvalidScope = "INVALID_SCOPE", "a scope has 1 to 64 of A-Z, a-z, 0-9, _, ., : and -";
+        ReservedScope = "RESERVED_SCOPE", "names that begin with authority: are reserved, and may be implied only as the catalog's rules say";
+        UnknownScope = "UNKNOWN_SCOPE", "the tenant's catalog has no such scope";
+        UnknownProfile = "UNKNOWN_PROFILE", "the tenant's catalog has no such profile";
+        DuplicateName = "DUPLICATE_NAME", "the name stands twice";
+        ScopeCycle = "SCOPE_CYCLE", "the scope implies itself, over others or directly";
+        ScopeInUse = "SCOPE_IN_USE", "an unrevoked token was granted a scope that the new catalog lacks";
+        ScopeAboveRole = "SCOPE_ABOVE_ROLE", "the token's user has not the role that the scope, or one that it implies, needs";
+        ScopeForbiddenForKind = "SCOPE_FORBIDDEN_FOR_KIND", "tokens of this kind never hold the scope, or one that it implies";
+        ExpiryInPast = "EXPIRY_IN_PAST", "the expiry must be in the future";
+        ExpiryRequired = "EXPIRY_REQUIRED", "tokens of this tenant must expire";
+        TtlTooLong = "TTL_TOO_LONG", "the token would live longer than the tenant allows";
+        TtlTooShort = "TTL_TOO_SHORT", "a time to live is at least a second";
+        InvalidTime = "INVALID_TIME", "the time is outside the years 1970 to 9999, or its nanoseconds are out of bounds";
+        InvalidDuration = "INVALID_DURATION", "a duration is positive, with nanoseconds in bounds";
+        InvalidPageToken = "INVALID_PAGE_TOKEN", "the page token is of another list, or damaged";
+        InvalidRevision = "INVALID_REVISION", "the revision is above the head or of another store";
+        InvalidMask = "INVALID_MASK", "the mask names a field that can't be updated";
+        EmptyMask = "EMPTY_MASK", "nothing is named to be updated";
+        InvalidLabel = "INVALID_LABEL", "a label's key has 1 to 63 characters and its value at most 256, none of them control characters";
+        UserForService = "USER_FOR_SERVICE", "a SERVICE token has no user";
+        OnlyService = "ONLY_SERVICE", "the reserved tenant holds SERVICE tokens only";
+        AgentForOtherKind = "AGENT_FOR_OTHER_KIND", "only an AGENT token has an agent_id";
+    }
+}
+
+reasons! {
+    /// Why a caller may not do what it asks.
+    Denial {
+        Denied = "PERMISSION_DENIED", "the caller may not do this";
+        Escalation = "SCOPE_ESCALATION", "the grant goes beyond what the caller holds";
+        MayNotMint = "TOKEN_MAY_NOT_MINT", "tokens of this tenant may not create tokens";
+        OnBehalfOfAdmin = "ON_BEHALF_OF_ADMIN", "this tenant does not let administrators act for other administrators";
+        NotVouched = "USER_NOT_VOUCHED", "another tenant vouches for the user";
+        BrowserOrigin = "BROWSER_ORIGIN", "calls with a browser's Origin are refused";
+    }
+}
+
+reasons! {
+    /// What is not there, or not visible to the caller.
+    Missing {
+        Token = "TOKEN_NOT_FOUND", "there is no such token";
+        Tenant = "TENANT_NOT_FOUND", "there is no such tenant";
+        User = "USER_NOT_FOUND", "there is no such user";
+        Member = "MEMBER_NOT_FOUND", "the user is no member of the tenant";
+    }
+}
+
+reasons! {
+    /// What is taken.
+    Taken {
+        Name = "NAME_TAKEN", "the user has a token of this kind and name";
+        Tenant = "TENANT_EXISTS", "the tenant_id is, or was, in use";
+        Prefix = "PREFIX_TAKEN", "the prefix is, or was, in use, or one begins the other";
+        ExternalId = "EXTERNAL_ID_TAKEN", "the tenant has a user of this external_id";
+        Member = "MEMBER_EXISTS", "the user is a member of the tenant";
+    }
+}
+
+reasons! {
+    /// What state forbids the change.
+    Obstacle {
+        TenantSuspended = "TENANT_SUSPENDED", "the tenant is suspended";
+        UserSuspended = "USER_SUSPENDED", "the user is suspended";
+        TokenRevoked = "TOKEN_REVOKED", "the token is revoked";
+        TokenExpired = "TOKEN_EXPIRED", "the token has expired";
+        PrefixInUse = "PREFIX_IN_USE", "the tenant has had a token, so its prefix stays";
+        ReservedTenant = "RESERVED_TENANT", "the reserved tenant can't be changed like this";
+        NoUser = "CALLER_HAS_NO_USER", "the caller's token acts as no user";
+    }
+}
+
+/// One thing wrong with one field. It never repeats what the field held.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// The field's path in the request, such as `scopes[3]`.
+    pub field: String,
+    /// What is wrong.
+    pub reason: Field,
+}
+
+/// All that is wrong with a request, gathered before it is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// Adds a violation.
+    pub fn add(&mut self, field: impl Into<String>, reason: Field) {
+        self.0.push(Violation {
+            field: field.into(),
+            reason,
+        });
+    }
+
+    /// Returns the value, or notes what is wrong with the field.
+    pub fn check<T>(&mut self, field: &str, result: Result<T, Field>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                self.add(field, reason);
+                None
+            }
+        }
+    }
+
+    /// Returns whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns each violation, in the order in which they were found.
+    pub fn iter(&self) -> std::slice::Iter<'_, Violation> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_lower_case_without_a_full_stop() {
+        let all = [
+            Field::ALL.iter().map(|r| r.sentence()).collect::<Vec<_>>(),
+            Denial::ALL.iter().map(|r| r.sentence()).collect(),
+            Missing::ALL.iter().map(|r| r.sentence()).collect(),
+            Taken::ALL.iter().map(|r| r.sentence()).collect(),
+            Obstacle::ALL.iter().map(|r| r.sentence()).collect(),
+        ];
+        for sentence in all.iter().flatten() {
+            assert!(
+                sentence.starts_with(|c: char| c.is_lowercase()),
+                "{sentence}"
+            );
+            assert!(!sentence.ends_with('.'), "{sentence}");
+        }
+    }
+}

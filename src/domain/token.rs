@@ -1,0 +1,274 @@
+//! A token's record, its states and what may become of it.
+
+use super::change::{ChangeNumber, Version};
+use super::ids::{TenantId, TokenId, UserId};
+use super::principal::Role;
+use super::reason::Obstacle;
+use super::scope::ScopeSet;
+use super::text::Labels;
+use super::time::Timestamp;
+
+/// Declares an enum with its name in the store.
+macro_rules! stored {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// Each of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Returns its name in the store.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Returns the one that the store calls this.
+            pub fn from_stored(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+stored! {
+    /// What a token is for.
+    Kind {
+        /// Access to the product's API.
+        Api = "api",
+        /// Presented by webhooks; found and accepted only where named.
+        Webhook = "webhook",
+        /// An agent's run.
+        Agent = "agent",
+        /// A workload with no user.
+        Service = "service",
+    }
+}
+
+stored! {
+    /// Why a token was revoked.
+    RevokeReason {
+        /// Not said.
+        Unspecified = "unspecified",
+        /// Its value is known to somebody who should not know it.
+        Compromised = "compromised",
+        /// Another token took its place.
+        Superseded = "superseded",
+        /// What it was for has ended.
+        NoLongerNeeded = "no_longer_needed",
+        /// An administrator's decision.
+        Administrative = "administrative",
+        /// Its user was deleted or left the tenant.
+        OwnerGone = "owner_gone",
+    }
+}
+
+/// Where a token is in its life, at some instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Usable, as far as the token itself is concerned.
+    Active,
+    /// Switched off, reversibly.
+    Disabled,
+    /// Past its end.
+    Expired,
+    /// Revoked for good.
+    Revoked,
+}
+
+impl State {
+    /// Returns the name that a filter in the store knows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// The user that a token acts as, in the token's tenant, as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its id.
+    pub user_id: UserId,
+    /// What its voucher calls it.
+    pub external_id: String,
+    /// What it is in the token's tenant; `None` when it is no member.
+    pub role: Option<Role>,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Whether it is deleted.
+    pub deleted: bool,
+}
+
+/// A revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevokeReason,
+    /// What the revoker added.
+    pub text: String,
+}
+
+/// A token's record. It holds no value and nothing that verifies one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub token_id: TokenId,
+    /// The tenant that it belongs to.
+    pub tenant_id: TenantId,
+    /// The user that it acts as; none for SERVICE.
+    pub owner: Option<Owner>,
+    /// What it is for.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The visible part of its value.
+    pub hint: String,
+    /// What was granted.
+    pub scopes: ScopeSet,
+    /// The profile that it was created with, if any.
+    pub profile: String,
+    /// The agent that it was made for, if any.
+    pub agent_id: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// The token that created it; the operator's first has none.
+    pub created_by: Option<TokenId>,
+    /// The record's version.
+    pub version: Version,
+    /// The number of the change that created it.
+    pub created_number: ChangeNumber,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// From when on it is expired.
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is switched off.
+    pub disabled_at: Option<Timestamp>,
+    /// Its revocation, by itself or by the earliest epoch that covers it.
+    pub revocation: Option<Revocation>,
+}
+
+impl Token {
+    /// Returns the token's state. At the very instant of its end it is expired;
+    /// once revoked or expired it is never active again.
+    pub fn state(&self, now: Timestamp) -> State {
+        if self.revocation.is_some() {
+            State::Revoked
+        } else if self.expires_at.is_some_and(|end| now >= end) {
+            State::Expired
+        } else if self.disabled_at.is_some() {
+            State::Disabled
+        } else {
+            State::Active
+        }
+    }
+
+    /// Returns whether the record may be changed: not once expired or revoked.
+    pub fn may_change(&self, now: Timestamp) -> Result<(), Obstacle> {
+        match self.state(now) {
+            State::Active | State::Disabled => Ok(()),
+            State::Expired => Err(Obstacle::TokenExpired),
+            State::Revoked => Err(Obstacle::TokenRevoked),
+        }
+    }
+
+    /// Returns what role the token's holder has in its tenant: its user's, and
+    /// for SERVICE, which has no user to limit it, none.
+    pub fn role(&self) -> Option<Role> {
+        self.owner.as_ref().and_then(|owner| owner.role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn token() -> Token {
+        let at = Timestamp::from_millis(0).unwrap();
+        Token {
+            token_id: uuid::Uuid::from_u128(1).into(),
+            tenant_id: "tenant".parse().unwrap(),
+            owner: None,
+            kind: Kind::Service,
+            name: String::new(),
+            hint: String::new(),
+            scopes: ScopeSet::default(),
+            profile: String::new(),
+            agent_id: String::new(),
+            labels: Labels::new(),
+            created_by: None,
+            version: Version(1),
+            created_number: ChangeNumber(1),
+            created_at: at,
+            updated_at: at,
+            expires_at: None,
+            disabled_at: None,
+            revocation: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn once_dead_a_token_stays_dead(
+            end in proptest::option::of(0i64..1000),
+            revoked: bool,
+            disabled: bool,
+            a in 0i64..1000,
+            b in 0i64..1000,
+        ) {
+            let at = |millis| Timestamp::from_millis(millis).unwrap();
+            let token = Token {
+                expires_at: end.map(at),
+                disabled_at: disabled.then_some(at(0)),
+                revocation: revoked.then_some(Revocation {
+                    at: at(0),
+                    reason: RevokeReason::Unspecified,
+                    text: String::new(),
+                }),
+                ..token()
+            };
+            let (earlier, later) = (token.state(at(a.min(b))), token.state(at(a.max(b))));
+            if matches!(earlier, State::Expired | State::Revoked) {
+                prop_assert_eq!(earlier, later);
+            }
+            prop_assert_eq!(
+                token.state(at(a)) == State::Active,
+                !revoked && !disabled && end.is_none_or(|end| a < end)
+            );
+            prop_assert_eq!(
+                token.may_change(at(a)).is_ok(),
+                !revoked && end.is_none_or(|end| a < end)
+            );
+        }
+    }
+
+    #[test]
+    fn at_the_instant_of_its_end_a_token_is_expired() {
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let token = Token {
+            expires_at: Some(at(10)),
+            ..token()
+        };
+        assert_eq!(token.state(at(9)), State::Active);
+        assert_eq!(token.state(at(10)), State::Expired);
+    }
+
+    #[test]
+    fn stored_names_come_back() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_stored(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(Kind::from_stored("API"), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! token-authority.
+
+pub mod domain;
+pub mod pb;
+pub mod store;

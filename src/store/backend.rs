@@ -1,0 +1,292 @@
+//! Everything in which the two databases differ: connecting, beginning, locking.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::Error;
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+
+/// Which database, and how to reach it.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A file that one process owns.
+    Sqlite(PathBuf),
+    /// A server: a `postgres://` URL, which may hold a password.
+    Postgres(SecretUrl),
+}
+
+/// A URL that may hold a password. Cannot be printed.
+#[derive(Clone)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// Takes a URL.
+    pub fn new(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl std::fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretUrl(redacted)")
+    }
+}
+
+/// How to use the database.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSettings {
+    /// Connections to `PostgreSQL`, or readers of `SQLite`.
+    pub connections: u32,
+    /// How long a call waits for one.
+    pub acquire_timeout: Duration,
+}
+
+/// The connections.
+#[derive(Debug)]
+pub(super) enum Db {
+    /// One writer, several readers, and the lock that keeps other processes out.
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+        _lock: File,
+    },
+    /// Any number of either.
+    Postgres(PgPool),
+}
+
+/// A transaction. Dropped without a commit, it is rolled back.
+#[derive(Debug)]
+pub(super) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+/// Evaluates `$body` with `$conn` bound to whichever connection `$tx` holds. The
+/// body is compiled once per backend, so that every bind and decode is checked
+/// against both drivers' native types.
+macro_rules! on_backend {
+    ($tx:expr, |$conn:ident| $body:expr) => {
+        match &mut $tx {
+            $crate::store::backend::Transaction::Sqlite(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+            $crate::store::backend::Transaction::Postgres(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+
+/// Evaluates `$body` with `$pool` bound to whichever pool serves reads.
+macro_rules! on_pool {
+    ($db:expr, |$pool:ident| $body:expr) => {
+        match &$db {
+            $crate::store::backend::Db::Sqlite { read: $pool, .. } => $body,
+            $crate::store::backend::Db::Postgres($pool) => $body,
+        }
+    };
+}
+
+/// Binds and fetches at most one row, in a transaction.
+macro_rules! fetch_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::store::backend::on_backend!($tx, |conn| {
+            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).await
+        })
+    };
+}
+
+/// Binds and fetches all rows, in a transaction.
+macro_rules! fetch_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::store::backend::on_backend!($tx, |conn| {
+            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).await
+        })
+    };
+}
+
+/// Binds and executes, in a transaction; gives the number of rows.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::store::backend::on_backend!($tx, |conn| {
+            sqlx::query($sql) $(.bind($bind))* .execute(conn).await.map(|done| done.rows_affected())
+        })
+    };
+}
+
+pub(super) use {execute, fetch_all, fetch_optional, on_backend, on_pool};
+
+impl Db {
+    /// Opens the database and applies its migrations.
+    pub(super) async fn open(location: &Location, settings: PoolSettings) -> Result<Self, Error> {
+        match location {
+            Location::Sqlite(path) => Self::open_sqlite(path, settings).await,
+            Location::Postgres(url) => Self::open_postgres(url, settings).await,
+        }
+    }
+
+    async fn open_sqlite(path: &Path, settings: PoolSettings) -> Result<Self, Error> {
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: an acknowledged revocation survives a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_with(options.clone())
+            .await?;
+        SQLITE_MIGRATIONS
+            .run(&write)
+            .await
+            .map_err(Error::Migrate)?;
+        restrict(path)?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(settings.connections.max(1))
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Ok(Self::Sqlite {
+            write,
+            read,
+            _lock: lock,
+        })
+    }
+
+    async fn open_postgres(url: &SecretUrl, settings: PoolSettings) -> Result<Self, Error> {
+        let options = PgConnectOptions::from_str(&url.0).map_err(|_| {
+            // The driver's own message may repeat the URL, password and all.
+            Error::Open(String::from(
+                "the database's URL is not of the form postgres://…",
+            ))
+        })?;
+        let unlimited = options.application_name("token-authority");
+        // A paused or cut-off writer must not hold the log's lock for ever.
+        let options = unlimited.clone().options([
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("lock_timeout", "5s"),
+            ("statement_timeout", "30s"),
+            ("tcp_user_timeout", "10s"),
+        ]);
+        // Of its own, without those limits: waiting for another replica's migration
+        // is no fault.
+        let mut migrating = unlimited.connect().await?;
+        POSTGRES_MIGRATIONS
+            .run(&mut migrating)
+            .await
+            .map_err(Error::Migrate)?;
+        migrating.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections.max(2))
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Begins a transaction that writes. On `SQLite` it takes the write lock at
+    /// once: a plain BEGIN takes it late, and can then fail with a BUSY that no
+    /// timeout cures.
+    pub(super) async fn begin(&self) -> Result<Transaction, Error> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => {
+                Transaction::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that reads, all in one snapshot.
+    pub(super) async fn snapshot(&self) -> Result<Transaction, Error> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Transaction::Sqlite(read.begin().await?),
+            Self::Postgres(pool) => Transaction::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await?,
+            ),
+        })
+    }
+
+    /// Closes all connections, once their work is done.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite { write, read, .. } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Transaction {
+    /// Commits. On an error the outcome is unknown.
+    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+}
+
+/// Returns the numbers, names and checksums of the migrations of either side.
+#[doc(hidden)]
+pub fn migrations() -> [&'static Migrator; 2] {
+    [&SQLITE_MIGRATIONS, &POSTGRES_MIGRATIONS]
+}
+
+/// Locks the file beside the database, so that one process owns it: answers from
+/// memory would not see another's changes.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let beside = PathBuf::from(beside);
+    let open = |what: &str, error: &std::io::Error| {
+        Error::Open(format!("{what} {}: {error}", beside.display()))
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&beside)
+        .map_err(|error| open("can't open", &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Open(format!(
+            "another process has {} open. It is kept by one process at a time: ask that process \
+             over gRPC (grpcurl, or a client), stop it first, or use PostgreSQL for several",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(open("can't lock", &error)),
+    }
+}
+
+/// Keeps the database to its owner: it holds hashes.
+#[cfg(unix)]
+fn restrict(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| Error::Open(format!("can't restrict {}: {error}", path.display())))
+}
+
+#[cfg(not(unix))]
+fn restrict(_path: &Path) -> Result<(), Error> {
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! All that decides what a token is worth, in one statement: one snapshot on
+//! either database.
+
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
+
+use super::backend::{fetch_optional, on_pool};
+use super::row::{corrupt, optional_time};
+use super::scopes;
+use super::tokens::{TokenRow, token_columns, token_joins};
+use super::{Error, Store, Tx};
+use crate::domain::change::{ChangeNumber, Revision};
+use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
+use crate::domain::ids::TokenId;
+use crate::domain::introspection::{Record, Standing, Verifier};
+use crate::domain::value::Lookup;
+
+/// The columns of a record beside the token's.
+macro_rules! standing_columns {
+    () => {
+        ", n.prefix AS tenant_prefix, n.suspended_at AS tenant_suspended_at,
+           n.deleted_at AS tenant_deleted_at, c.document AS catalog_document "
+    };
+}
+
+/// The head comes along whether or not the lookup is known: it is read in the
+/// same snapshot, and each answer names it.
+const FIND_RECORD_BY_LOOKUP: &str = concat!(
+    "SELECT h.incarnation AS head_incarnation, h.number AS head_number,
+            s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at, ",
+    token_columns!(),
+    standing_columns!(),
+    " FROM log_head h
+      LEFT JOIN secrets s ON s.lookup = $1
+      LEFT JOIN tokens t ON t.token_id = s.token_id
+      LEFT JOIN tenants n ON n.tenant_id = t.tenant_id
+      LEFT JOIN catalogs c ON c.tenant_id = t.tenant_id ",
+    token_joins!(),
+    " WHERE h.singleton = 1"
+);
+
+const FIND_RECORD_BY_TOKEN: &str = concat!(
+    "SELECT ",
+    token_columns!(),
+    standing_columns!(),
+    " FROM tokens t
+      JOIN tenants n ON n.tenant_id = t.tenant_id
+      JOIN catalogs c ON c.tenant_id = t.tenant_id ",
+    token_joins!(),
+    " WHERE t.token_id = $1"
+);
+
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    ("find_record_by_lookup", FIND_RECORD_BY_LOOKUP),
+    ("find_record_by_token", FIND_RECORD_BY_TOKEN),
+];
+
+/// What one look at the store found of a lookup.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The last change that the snapshot includes.
+    pub head: Revision,
+    /// The record and what verifies the value; `None` for an unknown lookup.
+    pub record: Option<(Record, Verifier)>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RecordRow {
+    #[sqlx(flatten)]
+    token: TokenRow,
+    tenant_prefix: String,
+    tenant_suspended_at: Option<i64>,
+    tenant_deleted_at: Option<i64>,
+    catalog_document: String,
+}
+
+impl TryFrom<RecordRow> for Record {
+    type Error = Error;
+
+    fn try_from(row: RecordRow) -> Result<Self, Error> {
+        Ok(Self {
+            token: row.token.try_into()?,
+            tenant: Standing {
+                prefix: row
+                    .tenant_prefix
+                    .parse()
+                    .map_err(|_| corrupt("tenants", "prefix"))?,
+                suspended: row.tenant_suspended_at.is_some(),
+                deleted: row.tenant_deleted_at.is_some(),
+            },
+            catalog: scopes::parse(&row.catalog_document)?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct VerifierRow {
+    secret_id: uuid::Uuid,
+    secret_hash: String,
+    fingerprint: Option<Vec<u8>>,
+    fingerprint_key: Option<String>,
+    ends_at: Option<i64>,
+}
+
+impl TryFrom<VerifierRow> for Verifier {
+    type Error = Error;
+
+    fn try_from(row: VerifierRow) -> Result<Self, Error> {
+        let fingerprint = match (row.fingerprint, row.fingerprint_key) {
+            (Some(bytes), Some(key)) => {
+                let bytes: [u8; 32] = bytes
+                    .try_into()
+                    .map_err(|_| corrupt("secrets", "fingerprint"))?;
+                Some((KeyId(key), Fingerprint::from(bytes)))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            secret_id: row.secret_id.into(),
+            secret_hash: SecretHash::new(row.secret_hash),
+            fingerprint,
+            ends_at: optional_time("secrets", "ends_at", row.ends_at)?,
+        })
+    }
+}
+
+struct FoundRow {
+    incarnation: String,
+    number: i64,
+    record: Option<(RecordRow, VerifierRow)>,
+}
+
+impl<'r, R> FromRow<'r, R> for FoundRow
+where
+    R: Row,
+    &'r str: ColumnIndex<R>,
+    RecordRow: FromRow<'r, R>,
+    VerifierRow: FromRow<'r, R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    Option<uuid::Uuid>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let known = row.try_get::<Option<uuid::Uuid>, _>("secret_id")?.is_some();
+        let record = if known {
+            Some((RecordRow::from_row(row)?, VerifierRow::from_row(row)?))
+        } else {
+            None
+        };
+        Ok(Self {
+            incarnation: row.try_get("head_incarnation")?,
+            number: row.try_get("head_number")?,
+            record,
+        })
+    }
+}
+
+impl Store {
+    /// Returns what is known of a lookup, and the head, in one statement.
+    pub async fn find_record_by_lookup(&self, lookup: &Lookup) -> Result<Found, Error> {
+        let row = on_pool!(self.db, |pool| {
+            sqlx::query_as::<_, FoundRow>(FIND_RECORD_BY_LOOKUP)
+                .bind(lookup.as_str())
+                .fetch_one(pool)
+                .await
+        })?;
+        let head = Revision {
+            incarnation: row.incarnation,
+            number: ChangeNumber(row.number),
+        };
+        let record = match row.record {
+            Some((record, verifier)) => Some((record.try_into()?, verifier.try_into()?)),
+            None => None,
+        };
+        Ok(Found { head, record })
+    }
+}
+
+impl Tx {
+    /// Returns a token's record as of the transaction's snapshot.
+    pub async fn find_record_by_token(
+        &mut self,
+        token_id: TokenId,
+    ) -> Result<Option<Record>, Error> {
+        let row = fetch_optional!(self.inner, RecordRow, FIND_RECORD_BY_TOKEN, token_id.uuid())?;
+        row.map(Record::try_from).transpose()
+    }
+}

@@ -1,0 +1,620 @@
+//! Tokens and the secrets that verify their values.
+
+use super::backend::{execute, fetch_all, fetch_optional};
+use super::page::{Page, Position};
+use super::row::{corrupt, optional_time, role, tenant_id, time};
+use super::{Error, Tx};
+use crate::domain::change::{ChangeNumber, Version};
+use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
+use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
+use crate::domain::scope::ScopeSet;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, State, Token};
+use crate::domain::value::Lookup;
+
+/// Whether the epoch `e` covers the token `t`.
+macro_rules! covers {
+    () => {
+        "e.number > t.created_number
+         AND (e.user_id = t.user_id OR (e.user_id IS NULL AND e.tenant_id = t.tenant_id))
+         AND (e.tenant_id IS NULL OR e.tenant_id = t.tenant_id)
+         AND (e.kind IS NULL OR e.kind = t.kind)"
+    };
+}
+
+/// Whether the token `t` is revoked, by itself or by an epoch.
+macro_rules! revoked {
+    () => {
+        concat!(
+            "(t.revoked_at IS NOT NULL OR EXISTS (SELECT 1 FROM epochs e WHERE ",
+            $crate::store::tokens::covers!(),
+            "))"
+        )
+    };
+}
+
+/// The columns of a token, its owner and its earliest epoch, in each statement
+/// that reads one; goes with [`token_joins`].
+macro_rules! token_columns {
+    () => {
+        concat!(
+            "t.token_id, t.tenant_id, t.user_id, t.kind, t.name, t.hint, t.scopes, t.profile,
+             t.agent_id, t.labels, t.created_by, t.version, t.created_number, t.created_at,
+             t.updated_at, t.expires_at, t.disabled_at, t.revoked_at, t.revoke_reason,
+             t.revoke_text,
+             u.external_id AS owner_external_id, u.suspended_at AS owner_suspended_at,
+             u.deleted_at AS owner_deleted_at, m.role AS owner_role,
+             (SELECT e.created_at FROM epochs e WHERE ",
+            $crate::store::tokens::covers!(),
+            " ORDER BY e.number LIMIT 1) AS epoch_at,
+             (SELECT e.reason FROM epochs e WHERE ",
+            $crate::store::tokens::covers!(),
+            " ORDER BY e.number LIMIT 1) AS epoch_reason"
+        )
+    };
+}
+
+/// The tables beside `tokens t` that [`token_columns`] reads.
+macro_rules! token_joins {
+    () => {
+        " LEFT JOIN users u ON u.user_id = t.user_id
+          LEFT JOIN memberships m ON m.tenant_id = t.tenant_id AND m.user_id = t.user_id
+                                 AND m.removed_at IS NULL "
+    };
+}
+
+pub(super) use {covers, revoked, token_columns, token_joins};
+
+const INSERT_TOKEN: &str = "
+    INSERT INTO tokens (token_id, tenant_id, user_id, kind, name, name_folded, hint, scopes,
+                        profile, agent_id, labels, created_by, version, created_number,
+                        created_at, updated_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, 0, $13, $13, $14)";
+
+const INSERT_SECRET: &str = "
+    INSERT INTO secrets (secret_id, token_id, lookup, hint, secret_hash, fingerprint,
+                         fingerprint_key, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (lookup) DO NOTHING
+    RETURNING secret_id";
+
+const FIND_TOKEN: &str = concat!(
+    "SELECT ",
+    token_columns!(),
+    " FROM tokens t ",
+    token_joins!(),
+    " WHERE t.tenant_id = $1 AND t.token_id = $2"
+);
+
+/// Takes the row's lock and leaves the row as it is.
+const LOCK_TOKEN: &str = "
+    UPDATE tokens
+       SET updated_at = updated_at
+     WHERE token_id = $1
+    RETURNING token_id";
+
+const LIST_TOKENS: &str = concat!(
+    "SELECT ",
+    token_columns!(),
+    " FROM tokens t ",
+    token_joins!(),
+    " WHERE t.tenant_id = $1 AND t.kind = $2
+        AND (CAST($3 AS UUID) IS NULL OR t.user_id = $3)
+        AND (CAST($4 AS TEXT) IS NULL OR t.name_folded LIKE $4 ESCAPE '\\')
+        AND (CAST($5 AS TEXT) IS NULL OR t.hint = $5)
+        AND (CAST($6 AS BIGINT) IS NULL OR t.expires_at < $6)
+        AND (CAST($7 AS TEXT) IS NULL
+             OR $7 = CASE WHEN ",
+    revoked!(),
+    " THEN 'revoked'
+                          WHEN t.expires_at <= $8 THEN 'expired'
+                          WHEN t.disabled_at IS NOT NULL THEN 'disabled'
+                          ELSE 'active' END)
+        AND ($9 OR NOT ",
+    revoked!(),
+    ")
+        AND (t.created_at, t.token_id) < ($10, $11)
+      ORDER BY t.created_at DESC, t.token_id DESC
+      LIMIT $12"
+);
+
+const COUNT_LIVE_TOKENS_BY_USER: &str = concat!(
+    "SELECT COUNT(*) AS count
+       FROM tokens t
+      WHERE t.tenant_id = $1 AND t.user_id = $2
+        AND (t.expires_at IS NULL OR t.expires_at > $3)
+        AND NOT ",
+    revoked!()
+);
+
+/// Expired and disabled tokens hold their name.
+const COUNT_TOKENS_BY_NAME: &str = concat!(
+    "SELECT COUNT(*) AS count
+       FROM tokens t
+      WHERE t.tenant_id = $1 AND t.user_id IS NOT DISTINCT FROM $2 AND t.kind = $3
+        AND t.name = $4 AND t.token_id <> $5
+        AND NOT ",
+    revoked!()
+);
+
+const COUNT_TOKENS_BY_TENANT: &str = "
+    SELECT COUNT(*) AS count
+      FROM (SELECT 1 FROM tokens WHERE tenant_id = $1 LIMIT 1) AS any_token";
+
+const MARK_TOKEN_CHANGED: &str = "
+    UPDATE tokens
+       SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
+           disabled_at = $8, version = version + 1, updated_at = $9
+     WHERE token_id = $1 AND version = $2 AND revoked_at IS NULL
+    RETURNING token_id";
+
+const MARK_TOKEN_REVOKED: &str = "
+    UPDATE tokens
+       SET revoked_at = $3, revoke_reason = $4, revoke_text = $5, version = version + 1,
+           updated_at = $3
+     WHERE token_id = $1 AND version = $2 AND revoked_at IS NULL
+    RETURNING token_id";
+
+/// A fingerprint is written for the key that the caller read, or not at all.
+const RECORD_FINGERPRINT: &str = "
+    UPDATE secrets
+       SET fingerprint = $2, fingerprint_key = $3
+     WHERE secret_id = $1 AND fingerprint_key IS NOT DISTINCT FROM $4
+    RETURNING secret_id";
+
+const LIST_FINGERPRINT_KEYS: &str = "
+    SELECT fingerprint_key, COUNT(*) AS count
+      FROM secrets
+     WHERE fingerprint_key IS NOT NULL
+     GROUP BY fingerprint_key
+     ORDER BY fingerprint_key";
+
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    ("insert_token", INSERT_TOKEN),
+    ("insert_secret", INSERT_SECRET),
+    ("find_token", FIND_TOKEN),
+    ("lock_token", LOCK_TOKEN),
+    ("list_tokens", LIST_TOKENS),
+    ("count_live_tokens_by_user", COUNT_LIVE_TOKENS_BY_USER),
+    ("count_tokens_by_name", COUNT_TOKENS_BY_NAME),
+    ("count_tokens_by_tenant", COUNT_TOKENS_BY_TENANT),
+    ("mark_token_changed", MARK_TOKEN_CHANGED),
+    ("mark_token_revoked", MARK_TOKEN_REVOKED),
+    ("record_fingerprint", RECORD_FINGERPRINT),
+    ("list_fingerprint_keys", LIST_FINGERPRINT_KEYS),
+];
+
+/// A token to be inserted.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Its id.
+    pub token_id: TokenId,
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// The user that it acts as; none for SERVICE.
+    pub user_id: Option<UserId>,
+    /// What it is for.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// What is granted.
+    pub scopes: ScopeSet,
+    /// The profile that it is created with, if any.
+    pub profile: String,
+    /// The agent that it is made for, if any.
+    pub agent_id: String,
+    /// Its labels.
+    pub labels: crate::domain::text::Labels,
+    /// The caller's token.
+    pub created_by: Option<TokenId>,
+    /// Now.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What verifies a new value.
+#[derive(Clone, Debug)]
+pub struct NewSecret {
+    /// Its row.
+    pub secret_id: SecretId,
+    /// The indexed part of the value.
+    pub lookup: Lookup,
+    /// The visible part of the value.
+    pub hint: String,
+    /// The bcrypt hash.
+    pub secret_hash: SecretHash,
+    /// The fingerprint, and the key that it was made with.
+    pub fingerprint: (KeyId, Fingerprint),
+}
+
+/// What is listed of tokens. Filters are joined by AND.
+#[derive(Clone, Debug)]
+pub struct TokenFilter {
+    /// Only this kind.
+    pub kind: Kind,
+    /// Only this user's.
+    pub user_id: Option<UserId>,
+    /// Only those whose name contains this, whatever the case.
+    pub name_contains: Option<String>,
+    /// Only those of this hint.
+    pub hint: Option<String>,
+    /// Only those that expire before this.
+    pub expires_before: Option<Timestamp>,
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// Revoked ones, too.
+    pub show_revoked: bool,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct TokenRow {
+    token_id: uuid::Uuid,
+    tenant_id: String,
+    user_id: Option<uuid::Uuid>,
+    kind: String,
+    name: String,
+    hint: String,
+    scopes: String,
+    profile: String,
+    agent_id: String,
+    labels: String,
+    created_by: Option<uuid::Uuid>,
+    version: i64,
+    created_number: i64,
+    created_at: i64,
+    updated_at: i64,
+    expires_at: Option<i64>,
+    disabled_at: Option<i64>,
+    revoked_at: Option<i64>,
+    revoke_reason: Option<String>,
+    revoke_text: Option<String>,
+    owner_external_id: Option<String>,
+    owner_suspended_at: Option<i64>,
+    owner_deleted_at: Option<i64>,
+    owner_role: Option<String>,
+    epoch_at: Option<i64>,
+    epoch_reason: Option<String>,
+}
+
+const TABLE: &str = "tokens";
+
+impl TokenRow {
+    fn owner(&self) -> Result<Option<Owner>, Error> {
+        let Some(user_id) = self.user_id else {
+            return Ok(None);
+        };
+        let external_id = self
+            .owner_external_id
+            .clone()
+            .ok_or_else(|| corrupt(TABLE, "user_id"))?;
+        let role = self
+            .owner_role
+            .as_deref()
+            .map(|text| role("memberships", "role", text));
+        Ok(Some(Owner {
+            user_id: user_id.into(),
+            external_id,
+            role: role.transpose()?,
+            suspended: self.owner_suspended_at.is_some(),
+            deleted: self.owner_deleted_at.is_some(),
+        }))
+    }
+
+    fn revocation(&self) -> Result<Option<Revocation>, Error> {
+        let (at, reason, text) = if self.revoked_at.is_some() {
+            (
+                self.revoked_at,
+                &self.revoke_reason,
+                self.revoke_text.clone().unwrap_or_default(),
+            )
+        } else {
+            (self.epoch_at, &self.epoch_reason, String::new())
+        };
+        let Some(at) = optional_time(TABLE, "revoked_at", at)? else {
+            return Ok(None);
+        };
+        let reason = reason.as_deref().and_then(RevokeReason::from_stored);
+        let reason = reason.ok_or_else(|| corrupt(TABLE, "revoke_reason"))?;
+        Ok(Some(Revocation { at, reason, text }))
+    }
+}
+
+impl TryFrom<TokenRow> for Token {
+    type Error = Error;
+
+    fn try_from(row: TokenRow) -> Result<Self, Error> {
+        Ok(Self {
+            token_id: row.token_id.into(),
+            tenant_id: tenant_id(TABLE, "tenant_id", &row.tenant_id)?,
+            owner: row.owner()?,
+            kind: Kind::from_stored(&row.kind).ok_or_else(|| corrupt(TABLE, "kind"))?,
+            scopes: ScopeSet::from_text(&row.scopes).map_err(|_| corrupt(TABLE, "scopes"))?,
+            labels: serde_json::from_str(&row.labels).map_err(|_| corrupt(TABLE, "labels"))?,
+            created_by: row.created_by.map(TokenId::from),
+            version: Version(row.version),
+            created_number: ChangeNumber(row.created_number),
+            created_at: time(TABLE, "created_at", row.created_at)?,
+            updated_at: time(TABLE, "updated_at", row.updated_at)?,
+            expires_at: optional_time(TABLE, "expires_at", row.expires_at)?,
+            disabled_at: optional_time(TABLE, "disabled_at", row.disabled_at)?,
+            revocation: row.revocation()?,
+            name: row.name,
+            hint: row.hint,
+            profile: row.profile,
+            agent_id: row.agent_id,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct CountRow {
+    count: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    fingerprint_key: String,
+    count: i64,
+}
+
+fn labels(labels: &crate::domain::text::Labels) -> Result<String, Error> {
+    serde_json::to_string(labels).map_err(|_| corrupt(TABLE, "labels"))
+}
+
+/// Returns the pattern that finds a text anywhere, the text's own wildcards escaped.
+fn contains(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl Tx {
+    /// Inserts a token and what verifies its value. Its creation must be among
+    /// the changes that the transaction closes with, which stamp its number.
+    pub async fn insert_token(
+        &mut self,
+        token: &NewToken,
+        secret: &NewSecret,
+    ) -> Result<(), Error> {
+        let (key, fingerprint) = &secret.fingerprint;
+        execute!(
+            self.inner,
+            INSERT_TOKEN,
+            token.token_id.uuid(),
+            token.tenant_id.as_str(),
+            token.user_id.map(UserId::uuid),
+            token.kind.as_str(),
+            token.name.as_str(),
+            token.name.to_lowercase(),
+            secret.hint.as_str(),
+            token.scopes.to_text(),
+            token.profile.as_str(),
+            token.agent_id.as_str(),
+            labels(&token.labels)?,
+            token.created_by.map(TokenId::uuid),
+            token.created_at.millis(),
+            token.expires_at.map(Timestamp::millis),
+        )?;
+        let inserted = execute!(
+            self.inner,
+            INSERT_SECRET,
+            secret.secret_id.uuid(),
+            token.token_id.uuid(),
+            secret.lookup.as_str(),
+            secret.hint.as_str(),
+            secret.secret_hash.expose(),
+            fingerprint.as_bytes().as_slice(),
+            key.0.as_str(),
+            token.created_at.millis(),
+        )?;
+        // 71 random bits collide about once in the life of a planet.
+        if inserted == 1 {
+            Ok(())
+        } else {
+            Err(Error::Conflict(None))
+        }
+    }
+
+    /// Returns a token of the tenant, in whatever state.
+    pub async fn find_token(
+        &mut self,
+        tenant_id: &TenantId,
+        token_id: TokenId,
+    ) -> Result<Option<Token>, Error> {
+        let row = fetch_optional!(
+            self.inner,
+            TokenRow,
+            FIND_TOKEN,
+            tenant_id.as_str(),
+            token_id.uuid()
+        )?;
+        row.map(Token::try_from).transpose()
+    }
+
+    /// Locks a token's row until the transaction's end; false when there is none.
+    pub async fn lock_token(&mut self, token_id: TokenId) -> Result<bool, Error> {
+        Ok(execute!(self.inner, LOCK_TOKEN, token_id.uuid())? == 1)
+    }
+
+    /// Lists a tenant's tokens.
+    pub async fn list_tokens(
+        &mut self,
+        tenant_id: &TenantId,
+        filter: &TokenFilter,
+        after: Option<Position<TokenId>>,
+        size: u32,
+        now: Timestamp,
+    ) -> Result<Page<Token, TokenId>, Error> {
+        let after = after.unwrap_or(Position {
+            created_at: Timestamp::MAX,
+            id: uuid::Uuid::max().into(),
+        });
+        let rows = fetch_all!(
+            self.inner,
+            TokenRow,
+            LIST_TOKENS,
+            tenant_id.as_str(),
+            filter.kind.as_str(),
+            filter.user_id.map(UserId::uuid),
+            filter.name_contains.as_deref().map(contains),
+            filter.hint.as_deref(),
+            filter.expires_before.map(Timestamp::millis),
+            filter.state.map(State::as_str),
+            now.millis(),
+            filter.show_revoked || filter.state == Some(State::Revoked),
+            after.created_at.millis(),
+            after.id.uuid(),
+            i64::from(size) + 1,
+        )?;
+        let tokens = rows
+            .into_iter()
+            .map(Token::try_from)
+            .collect::<Result<_, _>>()?;
+        Ok(Page::cut(tokens, size, |token| Position {
+            created_at: token.created_at,
+            id: token.token_id,
+        }))
+    }
+
+    /// Counts a user's tokens in a tenant that are neither revoked nor expired.
+    pub async fn count_live_tokens_by_user(
+        &mut self,
+        tenant_id: &TenantId,
+        user_id: UserId,
+        now: Timestamp,
+    ) -> Result<i64, Error> {
+        let row = fetch_optional!(
+            self.inner,
+            CountRow,
+            COUNT_LIVE_TOKENS_BY_USER,
+            tenant_id.as_str(),
+            user_id.uuid(),
+            now.millis(),
+        )?;
+        Ok(row.map_or(0, |row| row.count))
+    }
+
+    /// Returns whether an unrevoked token other than `except` has this name, of
+    /// the same user and kind.
+    pub async fn is_token_name_taken(
+        &mut self,
+        tenant_id: &TenantId,
+        user_id: Option<UserId>,
+        kind: Kind,
+        name: &str,
+        except: TokenId,
+    ) -> Result<bool, Error> {
+        let row = fetch_optional!(
+            self.inner,
+            CountRow,
+            COUNT_TOKENS_BY_NAME,
+            tenant_id.as_str(),
+            user_id.map(UserId::uuid),
+            kind.as_str(),
+            name,
+            except.uuid(),
+        )?;
+        Ok(row.is_some_and(|row| row.count > 0))
+    }
+
+    /// Returns whether the tenant has, or had, a token.
+    pub async fn has_tokens(&mut self, tenant_id: &TenantId) -> Result<bool, Error> {
+        let row = fetch_optional!(
+            self.inner,
+            CountRow,
+            COUNT_TOKENS_BY_TENANT,
+            tenant_id.as_str()
+        )?;
+        Ok(row.is_some_and(|row| row.count > 0))
+    }
+
+    /// Writes what may be changed of a token, if its version is still `token`'s
+    /// and it is not revoked; false otherwise.
+    pub async fn mark_token_changed(
+        &mut self,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let done = execute!(
+            self.inner,
+            MARK_TOKEN_CHANGED,
+            token.token_id.uuid(),
+            token.version.0,
+            token.name.as_str(),
+            token.name.to_lowercase(),
+            token.scopes.to_text(),
+            labels(&token.labels)?,
+            token.expires_at.map(Timestamp::millis),
+            token.disabled_at.map(Timestamp::millis),
+            now.millis(),
+        )?;
+        Ok(done == 1)
+    }
+
+    /// Revokes a token, if its version is still `token`'s and it is not revoked;
+    /// false otherwise.
+    pub async fn mark_token_revoked(
+        &mut self,
+        token: &Token,
+        reason: RevokeReason,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let done = execute!(
+            self.inner,
+            MARK_TOKEN_REVOKED,
+            token.token_id.uuid(),
+            token.version.0,
+            now.millis(),
+            reason.as_str(),
+            text,
+        )?;
+        Ok(done == 1)
+    }
+
+    /// Gives a secret a fingerprint, if it still has the one under `replaced`, or
+    /// none; false otherwise.
+    pub async fn record_fingerprint(
+        &mut self,
+        secret_id: SecretId,
+        fingerprint: &(KeyId, Fingerprint),
+        replaced: Option<&KeyId>,
+    ) -> Result<bool, Error> {
+        let (key, fingerprint) = fingerprint;
+        let done = execute!(
+            self.inner,
+            RECORD_FINGERPRINT,
+            secret_id.uuid(),
+            fingerprint.as_bytes().as_slice(),
+            key.0.as_str(),
+            replaced.map(|key| key.0.as_str()),
+        )?;
+        Ok(done == 1)
+    }
+
+    /// Returns how many secrets have a fingerprint under each key.
+    pub async fn list_fingerprint_keys(&mut self) -> Result<Vec<(KeyId, i64)>, Error> {
+        let rows = fetch_all!(self.inner, KeyRow, LIST_FINGERPRINT_KEYS)?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (KeyId(row.fingerprint_key), row.count))
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_takes_wildcards_literally() {
+        assert_eq!(contains("50%_Off\\"), "%50\\%\\_off\\\\%");
+    }
+}
