@@ -1,5 +1,32 @@
-//! token-authority.
+//! token-authority issues, revokes and introspects bearer tokens, so that every
+//! other service can ask one question: who is this, and what may they do?
+//!
+//! # The house
+//!
+//! Imports run one way: **`rpc → authority → store → domain`**. A test enforces it.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`domain`] | the rules, pure: values, ids, scopes, catalogs, policies, states, judgements |
+//! | [`store`] | the only place that names a database; one SQL text for both |
+//! | [`authority`] | the use cases: who may, what happens; knows neither SQL nor gRPC |
+//! | [`rpc`] | the only place that names gRPC: services, the one error table, layers |
+//! | [`pb`] | the generated code |
+//! | [`app`] | the composition root: from a [`config`] to a server that serves |
+//! | [`health`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, signals, logs |
+//! | [`cli`] | the command line |
+//!
+//! The same noun has the same file name on every floor: `tokens`, `users`,
+//! `tenants`, `scopes`.
 
+pub mod app;
+pub mod authority;
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod health;
+pub mod lifecycle;
 pub mod pb;
+pub mod rpc;
 pub mod store;
+pub mod telemetry;

@@ -235,20 +235,19 @@ impl Tx {
     /// Lists the tenants that are not deleted.
     pub async fn list_tenants(
         &mut self,
-        after: Option<Position<String>>,
+        after: Option<Position<TenantId>>,
         size: u32,
-    ) -> Result<Page<Tenant, String>, Error> {
+    ) -> Result<Page<Tenant, TenantId>, Error> {
         // `~` sorts after all that a tenant's id may hold.
-        let after = after.unwrap_or(Position {
-            created_at: Timestamp::MAX,
-            id: String::from("~"),
+        let (created_at, id) = after.as_ref().map_or((Timestamp::MAX, "~"), |after| {
+            (after.created_at, after.id.as_str())
         });
         let rows = fetch_all!(
             self.inner,
             TenantRow,
             LIST_TENANTS,
-            after.created_at.millis(),
-            after.id.as_str(),
+            created_at.millis(),
+            id,
             i64::from(size) + 1,
         )?;
         let tenants = rows
@@ -257,7 +256,7 @@ impl Tx {
             .collect::<Result<_, _>>()?;
         Ok(Page::cut(tenants, size, |tenant| Position {
             created_at: tenant.created_at,
-            id: tenant.tenant_id.as_str().to_owned(),
+            id: tenant.tenant_id.clone(),
         }))
     }
 

@@ -1,0 +1,211 @@
+//! The composition root: a configuration becomes an [`App`] (fallible, binds the
+//! port), which serves.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+use crate::authority::bootstrap::OPERATOR_TTL;
+use crate::authority::hasher::Hasher;
+use crate::authority::keyring::{Keyring, create_private_directory, write_private};
+use crate::authority::{self, Authority};
+use crate::config::Config;
+use crate::domain::entropy::Entropy;
+use crate::domain::time::Clock;
+use crate::domain::value::TokenValue;
+use crate::store::{Location, PoolSettings, SecretUrl, Store};
+use crate::{health, rpc};
+
+/// Why the server did not start or did not last.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the world gives: time and chance.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A server that has all it needs and holds its port.
+#[derive(Debug)]
+pub struct App {
+    authority: Arc<Authority>,
+    listener: TcpListener,
+    entropy: Arc<dyn Entropy>,
+    reflection: bool,
+    grace: Duration,
+}
+
+impl App {
+    /// Opens the store, loads the keyring, binds the port.
+    pub async fn build(config: &Config, world: World) -> Result<Self, BoxError> {
+        let World { clock, entropy } = world;
+        let store = open_store(config).await?;
+        let (directory, create) = config.keyring();
+        let keyring = Keyring::load(&directory, create, &*entropy)?;
+        let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
+        let authority =
+            Authority::start(store, clock, Arc::clone(&entropy), keyring, hasher).await?;
+        warn_of_missing_keys(&authority).await?;
+        let address = config.server.address;
+        let listener = TcpListener::bind(address)
+            .map_err(|error| BoxError::from(format!("can't listen on {address}: {error}")))?;
+        listener.set_nonblocking(true)?;
+        if config.server.plaintext && !address.ip().is_loopback() {
+            tracing::warn!(server.address = %address, "serving plain text: values cross the network unprotected");
+        }
+        Ok(Self {
+            authority: Arc::new(authority),
+            listener,
+            entropy,
+            reflection: config.server.reflection,
+            grace: config.grace(),
+        })
+    }
+
+    /// Makes the operator's token, if the store has none yet, and hands it to
+    /// `deliver`; returns whether it was made.
+    pub async fn bootstrap(
+        &self,
+        deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
+    ) -> Result<bool, authority::Error> {
+        self.authority.bootstrap(deliver).await
+    }
+
+    /// Returns where gRPC is served.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled: then health says so, calls in flight may
+    /// finish within the grace, and the store is closed.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), BoxError> {
+        let (reporter, health_server) = tonic_health::server::health_reporter();
+        // Nothing is served before the store has answered once.
+        health::report(&reporter, self.authority.ready().await.is_ok()).await;
+        let following = tokio::spawn(health::follow(
+            reporter.clone(),
+            Arc::clone(&self.authority),
+        ));
+        let abort = following.abort_handle();
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let router = rpc::router(
+            Arc::clone(&self.authority),
+            Arc::clone(&self.entropy),
+            health_server,
+            self.reflection,
+        )?;
+        let cut = CancellationToken::new();
+        let stopping = stopping(stop, abort.clone(), reporter, self.grace, cut.clone());
+        let incoming = rpc::incoming::incoming(listener);
+        let serving = router.serve_with_incoming_shutdown(incoming, stopping);
+        let served = tokio::select! {
+            served = serving => served.map_err(BoxError::from),
+            // Calls that outlast the grace are dropped with their connections;
+            // mutations that have begun are tasks of their own.
+            () = cut.cancelled() => {
+                tracing::warn!("calls in flight outlasted the grace and were cut");
+                Ok(())
+            }
+            ended = following => match ended {
+                Err(error) if error.is_cancelled() => Ok(()),
+                _ => Err(BoxError::from("the task that follows the store's health ended")),
+            },
+        };
+        abort.abort();
+        self.authority.close().await;
+        served
+    }
+}
+
+/// Resolves once no new call is to be taken.
+async fn stopping(
+    stop: CancellationToken,
+    following: tokio::task::AbortHandle,
+    reporter: HealthReporter,
+    grace: Duration,
+    cut: CancellationToken,
+) {
+    stop.cancelled().await;
+    let _ = following;
+    health::report(&reporter, false).await;
+    tokio::spawn(async move {
+        tokio::time::sleep(grace).await;
+        cut.cancel();
+    });
+}
+
+/// Opens the store that the configuration names; migrates it.
+pub async fn open_store(config: &Config) -> Result<Store, BoxError> {
+    let location = location(config)?;
+    if let Location::Sqlite(path) = &location
+        && let Some(directory) = path.parent()
+    {
+        create_private_directory(directory).map_err(|error| {
+            BoxError::from(format!("can't make {}: {error}", directory.display()))
+        })?;
+    }
+    let settings = PoolSettings {
+        connections: config.database.connections,
+        acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
+    };
+    Ok(Store::open(&location, settings).await?)
+}
+
+fn location(config: &Config) -> Result<Location, BoxError> {
+    let url = match (&config.database.url, &config.database.url_file) {
+        (Some(url), _) => Some(url.clone()),
+        (None, Some(path)) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|error| {
+                    BoxError::from(format!("database.url_file {}: {error}", path.display()))
+                })?
+                .trim()
+                .to_owned(),
+        ),
+        (None, None) => None,
+    };
+    Ok(match url {
+        Some(url) => Location::Postgres(SecretUrl::new(url)),
+        None => Location::Sqlite(config.database.directory.join("authority.db")),
+    })
+}
+
+/// Says how many values can be verified by bcrypt alone, because the ring lacks
+/// their fingerprints' keys.
+async fn warn_of_missing_keys(authority: &Authority) -> Result<(), authority::Error> {
+    for (key, rows) in authority.fingerprints_without_key().await? {
+        tracing::warn!(
+            key = key.0,
+            rows,
+            "the keyring lacks a key: these values are verified by bcrypt, once each"
+        );
+    }
+    Ok(())
+}
+
+/// Returns where the operator's token is written when nobody reads it off a
+/// terminal.
+pub fn operator_token_path(config: &Config) -> PathBuf {
+    config.database.directory.join("operator-token")
+}
+
+/// Writes the operator's token to a file that only its owner may read.
+pub fn write_operator_token(path: &Path, value: &TokenValue) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        create_private_directory(directory)?;
+    }
+    write_private(path, &format!("{}\n", value.expose()))?;
+    tracing::info!(
+        path = %path.display(),
+        hours = OPERATOR_TTL.as_secs() / 3600,
+        "the operator's token was made; it ends in so many hours unless its holder extends it"
+    );
+    Ok(())
+}

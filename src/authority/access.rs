@@ -1,0 +1,160 @@
+//! Who may call what: one table, a row for each RPC.
+
+use super::{Caller, Error};
+use crate::domain::ids::{TenantId, UserId};
+use crate::domain::policy::{Management, Policy};
+use crate::domain::reason::{Denial, Missing};
+use crate::domain::scope::Permission;
+
+/// What a caller needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Any active token; of its own tenant where one is named.
+    Authenticated,
+    /// `authority:introspect`.
+    Introspect,
+    /// `authority:tokens.read` for one's own, where the tenant is `SELF_SERVICE`,
+    /// or `authority:tenant.admin`.
+    TokensRead,
+    /// `authority:tokens.write` for one's own, where the tenant is
+    /// `SELF_SERVICE`, or `authority:tenant.admin`.
+    TokensWrite,
+    /// `authority:tenant.admin`.
+    TenantAdmin,
+    /// `authority:operator`.
+    Operator,
+}
+
+/// Whether an RPC changes anything: then it is not cut short once begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changes nothing.
+    Reads,
+    /// It changes something.
+    Mutates,
+}
+
+/// Declares the RPCs and the table.
+macro_rules! table {
+    ($($rpc:ident: $service:literal, $need:ident, $effect:ident;)+) => {
+        /// An RPC.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is documented where it is declared, in the protos")]
+        pub enum Rpc { $($rpc,)+ }
+
+        impl Rpc {
+            /// Each RPC that has a row.
+            pub const ALL: &[Self] = &[$(Self::$rpc,)+];
+
+            /// Returns the path that it is called by.
+            pub fn path(self) -> &'static str {
+                match self {
+                    $(Self::$rpc => concat!("/tokenauthority.v1.", $service, "/", stringify!($rpc)),)+
+                }
+            }
+
+            /// Returns what a caller needs.
+            pub fn need(self) -> Need {
+                match self { $(Self::$rpc => Need::$need,)+ }
+            }
+
+            /// Returns whether it changes anything.
+            pub fn effect(self) -> Effect {
+                match self { $(Self::$rpc => Effect::$effect,)+ }
+            }
+
+            /// Returns the RPC that is called by a path.
+            pub fn from_path(path: &str) -> Option<Self> {
+                match path {
+                    $(concat!("/tokenauthority.v1.", $service, "/", stringify!($rpc)) => Some(Self::$rpc),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+table! {
+    Introspect:      "IntrospectionService", Introspect,    Reads;
+    BatchIntrospect: "IntrospectionService", Introspect,    Reads;
+
+    CreateToken:     "TokenService",         TokensWrite,   Mutates;
+    GetToken:        "TokenService",         TokensRead,    Reads;
+    ListTokens:      "TokenService",         TokensRead,    Reads;
+    UpdateToken:     "TokenService",         TokensWrite,   Mutates;
+    RevokeToken:     "TokenService",         TokensWrite,   Mutates;
+
+    WhoAmI:          "SelfService",          Authenticated, Reads;
+
+    CreateTenant:    "TenantService",        Operator,      Mutates;
+    GetTenant:       "TenantService",        Authenticated, Reads;
+    ListTenants:     "TenantService",        Operator,      Reads;
+    UpdateTenant:    "TenantService",        TenantAdmin,   Mutates;
+    SuspendTenant:   "TenantService",        Operator,      Mutates;
+    ResumeTenant:    "TenantService",        Operator,      Mutates;
+    DeleteTenant:    "TenantService",        Operator,      Mutates;
+
+    CreateUser:      "UserService",          TenantAdmin,   Mutates;
+    GetUser:         "UserService",          TenantAdmin,   Reads;
+    ListUsers:       "UserService",          TenantAdmin,   Reads;
+    UpdateUser:      "UserService",          TenantAdmin,   Mutates;
+    SuspendUser:     "UserService",          TenantAdmin,   Mutates;
+    ResumeUser:      "UserService",          TenantAdmin,   Mutates;
+    DeleteUser:      "UserService",          TenantAdmin,   Mutates;
+    SetActiveTenant: "UserService",          Authenticated, Mutates;
+    AddMember:       "UserService",          TenantAdmin,   Mutates;
+    UpdateMember:    "UserService",          TenantAdmin,   Mutates;
+    RemoveMember:    "UserService",          TenantAdmin,   Mutates;
+    ListMembers:     "UserService",          TenantAdmin,   Reads;
+
+    GetCatalog:      "ScopeService",         Authenticated, Reads;
+    UpdateCatalog:   "ScopeService",         TenantAdmin,   Mutates;
+}
+
+/// How far a caller reaches in a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To all of the tenant.
+    Tenant,
+    /// To the tokens that act as this user.
+    Own(UserId),
+}
+
+/// Returns how far the caller reaches with this RPC, before any object is read.
+/// `tenant_id` is the tenant that the call names, if it names one that exists
+/// already: another tenant than its own is not there for a caller, except for
+/// operators, whatever the caller's permissions.
+pub fn may(rpc: Rpc, caller: &Caller, tenant_id: Option<&TenantId>) -> Result<Reach, Error> {
+    if caller.has(Permission::Operator) {
+        return Ok(Reach::Tenant);
+    }
+    if tenant_id.is_some_and(|tenant_id| *tenant_id != caller.tenant_id) {
+        return Err(Error::NotFound(Missing::Tenant));
+    }
+    let need = rpc.need();
+    // The reserved tenant is the operators' alone: who only holds a service token
+    // there neither reads nor writes its tokens.
+    let manages = !caller.tenant_id.is_authority();
+    let own = |permission| match caller.user_id {
+        Some(user_id) if caller.has(permission) => Some(Reach::Own(user_id)),
+        _ => None,
+    };
+    let whole = caller.has(Permission::TenantAdmin).then_some(Reach::Tenant);
+    let reach = match need {
+        Need::Authenticated => Some(Reach::Tenant),
+        Need::Introspect => caller.has(Permission::Introspect).then_some(Reach::Tenant),
+        Need::TokensRead if manages => whole.or_else(|| own(Permission::TokensRead)),
+        Need::TokensWrite if manages => whole.or_else(|| own(Permission::TokensWrite)),
+        Need::TenantAdmin if manages => whole,
+        Need::TokensRead | Need::TokensWrite | Need::TenantAdmin | Need::Operator => None,
+    };
+    reach.ok_or(Error::PermissionDenied(Denial::Denied))
+}
+
+/// Refuses one's own tokens where only administrators manage tokens.
+pub(super) fn check_management(reach: Reach, policy: &Policy) -> Result<(), Error> {
+    match (reach, policy.management) {
+        (Reach::Own(_), Management::AdminsOnly) => Err(Error::PermissionDenied(Denial::Denied)),
+        (Reach::Own(_), Management::SelfService) | (Reach::Tenant, _) => Ok(()),
+    }
+}

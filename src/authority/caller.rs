@@ -1,0 +1,98 @@
+//! Who is calling the authority.
+
+use super::{Authority, Error};
+use crate::domain::catalog::Catalog;
+use crate::domain::ids::{TenantId, TokenId, UserId};
+use crate::domain::introspection::Record;
+use crate::domain::principal::Role;
+use crate::domain::scope::{Permission, ScopeName, ScopeSet};
+use crate::domain::token::Kind;
+use crate::domain::value::{TokenValue, presented};
+
+/// A caller: a token and what it may do, as of when it was authenticated.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The token that was presented.
+    pub token_id: TokenId,
+    /// The tenant that it belongs to.
+    pub tenant_id: TenantId,
+    /// The user that it acts as; none for SERVICE.
+    pub user_id: Option<UserId>,
+    /// What that user is in the tenant.
+    pub role: Option<Role>,
+    /// What the token may do.
+    scopes: ScopeSet,
+}
+
+impl Caller {
+    /// Returns the caller whose active token this is.
+    pub(super) fn of(record: &Record) -> Self {
+        Self {
+            token_id: record.token.token_id,
+            tenant_id: record.token.tenant_id.clone(),
+            user_id: record.token.owner.as_ref().map(|owner| owner.user_id),
+            role: record.token.role(),
+            scopes: record.effective_scopes(),
+        }
+    }
+
+    /// Returns whether the caller has a permission. An operator has each, and who
+    /// administers a tenant may manage its tokens; to introspect is never implied
+    /// by that.
+    pub fn has(&self, permission: Permission) -> bool {
+        let implied = match permission {
+            Permission::TokensRead | Permission::TokensWrite => {
+                self.scopes.has(Permission::TenantAdmin)
+            }
+            Permission::Introspect | Permission::TenantAdmin | Permission::Operator => false,
+        };
+        self.scopes.has(permission) || implied || self.scopes.has(Permission::Operator)
+    }
+
+    /// Returns whether the caller holds a scope, and so may give it on. Who
+    /// administers a tenant holds the whole of its catalog; an operator holds
+    /// everything everywhere.
+    pub(super) fn holds(&self, scope: &ScopeName, catalog: &Catalog) -> bool {
+        match scope.permission() {
+            Some(permission) => self.has(permission),
+            None => {
+                self.scopes.contains(scope)
+                    || self.has(Permission::Operator)
+                    || (self.has(Permission::TenantAdmin) && catalog.scopes.contains_key(scope))
+            }
+        }
+    }
+
+    /// Returns the one tenant that the caller is bound to; none for the tokens of
+    /// the reserved tenant.
+    pub fn bound_to(&self) -> Option<&TenantId> {
+        (!self.tenant_id.is_authority()).then_some(&self.tenant_id)
+    }
+}
+
+impl Authority {
+    /// Returns who presents this credential; [`Error::Unauthenticated`] when it is
+    /// not good now, for whatever reason. WEBHOOK tokens are nobody's credential
+    /// here: they are accepted only where they are named.
+    pub async fn authenticate(&self, credential: &str) -> Result<Caller, Error> {
+        let value: TokenValue = presented(credential)
+            .parse()
+            .map_err(|_| Error::Unauthenticated)?;
+        let now = self.clock.now();
+        let found = self.store.find_record_by_lookup(value.lookup()).await?;
+        self.see(found.head);
+        let Some((record, verifier)) = found.record else {
+            return Err(Error::Unauthenticated);
+        };
+        if !self
+            .verify(&value, &verifier, &record.token.tenant_id)
+            .await?
+            || verifier.ends_at.is_some_and(|end| now >= end)
+            || record.inactive(value.prefix(), now).is_some()
+            || record.token.kind == Kind::Webhook
+        {
+            return Err(Error::Unauthenticated);
+        }
+        Ok(Caller::of(&record))
+    }
+}

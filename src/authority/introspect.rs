@@ -1,0 +1,162 @@
+//! Introspection: who is this, and what may they do?
+
+use super::access::{self, Rpc};
+use super::{Authority, Caller, Error};
+use crate::domain::bounds;
+use crate::domain::change::Revision;
+use crate::domain::ids::TenantId;
+use crate::domain::introspection::{Inactive, Introspection, Question};
+use crate::domain::reason::{Field, Violations};
+use crate::domain::scope::{ScopeName, ScopeSet};
+use crate::domain::time::Timestamp;
+use crate::domain::token::Kind;
+use crate::domain::value::{TokenValue, presented};
+
+/// What is asked for.
+#[derive(Clone)]
+pub struct Introspect {
+    /// The presented value.
+    pub token: String,
+    /// The tenant that it must belong to, or `active`; empty is the caller's.
+    pub tenant_id: String,
+    /// What it must be allowed to do.
+    pub required_scopes: Vec<String>,
+    /// The kind that it must be of.
+    pub expected_kind: Option<Kind>,
+    /// What the answer must reflect; empty is anything.
+    pub min_revision: String,
+    /// What was wrong already on the wire.
+    pub violations: Violations,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// What the value is worth.
+    pub introspection: Introspection,
+    /// A lower bound of what was applied before the evaluation.
+    pub revision: Revision,
+    /// When the evaluation took place.
+    pub evaluated_at: Timestamp,
+}
+
+/// A checked question.
+struct Asked {
+    question: Question,
+    min_revision: Option<Revision>,
+}
+
+impl Authority {
+    /// Returns whether the caller may introspect.
+    pub fn may_introspect(&self, caller: &Caller, rpc: Rpc) -> Result<(), Error> {
+        access::may(rpc, caller, None).map(|_| ())
+    }
+
+    /// Judges a presented value. That it is worth nothing is an answer; that the
+    /// store can't be asked is an error, never that answer. The caller must have
+    /// been let in by [`Authority::may_introspect`].
+    pub async fn introspect(&self, caller: &Caller, command: Introspect) -> Result<Answer, Error> {
+        let asked = check(caller, &command)?;
+        let now = self.clock.now();
+        let answer = |introspection, revision| Answer {
+            introspection,
+            revision,
+            evaluated_at: now,
+        };
+        let inactive = |reason| Introspection::Inactive(reason);
+
+        let Ok(value) = presented(&command.token).parse::<TokenValue>() else {
+            // Garbage never reaches the store, unless a revision is to be checked.
+            let revision = match asked.min_revision {
+                None => self.seen(),
+                Some(least) => {
+                    let head = self.see(self.store.get_head().await?);
+                    check_revision(&least, &head)?;
+                    head
+                }
+            };
+            return Ok(answer(inactive(Inactive::Malformed), revision));
+        };
+        let found = self.store.find_record_by_lookup(value.lookup()).await?;
+        let revision = self.see(found.head);
+        if let Some(least) = &asked.min_revision {
+            check_revision(least, &revision)?;
+        }
+        let Some((record, verifier)) = found.record else {
+            return Ok(answer(inactive(Inactive::Unknown), revision));
+        };
+        if !self
+            .verify(&value, &verifier, &record.token.tenant_id)
+            .await?
+        {
+            return Ok(answer(inactive(Inactive::WrongSecret), revision));
+        }
+        if verifier.ends_at.is_some_and(|end| now >= end) {
+            return Ok(answer(inactive(Inactive::ValueEnded), revision));
+        }
+        let bound = caller
+            .bound_to()
+            .is_none_or(|bound| *bound == record.token.tenant_id);
+        let introspection = if bound {
+            asked.question.judge(record, value.prefix(), now)
+        } else {
+            inactive(Inactive::OtherTenant)
+        };
+        Ok(answer(introspection, revision))
+    }
+}
+
+/// Checks the question's fields, all of them.
+fn check(caller: &Caller, command: &Introspect) -> Result<Asked, Error> {
+    let mut violations = command.violations.clone();
+    let tenant_id: Option<TenantId> = match command.tenant_id.as_str() {
+        "" if caller.bound_to().is_none() => {
+            violations.add("tenant_id", Field::Required);
+            None
+        }
+        "" | "active" => Some(caller.tenant_id.clone()),
+        text => violations.check(
+            "tenant_id",
+            text.parse().map_err(|_| Field::InvalidTenantId),
+        ),
+    };
+    let mut required_scopes = ScopeSet::default();
+    if command.required_scopes.len() > bounds::TOKEN_SCOPES {
+        violations.add("required_scopes", Field::TooMany);
+    } else {
+        for (at, text) in command.required_scopes.iter().enumerate() {
+            let name = text.parse::<ScopeName>().map_err(|_| Field::InvalidScope);
+            if let Some(name) = violations.check(&format!("required_scopes[{at}]"), name) {
+                required_scopes.insert(name);
+            }
+        }
+    }
+    let min_revision = match command.min_revision.as_str() {
+        "" => None,
+        text => violations.check(
+            "min_revision",
+            text.parse().map_err(|_| Field::InvalidRevision),
+        ),
+    };
+    if !violations.is_empty() {
+        return Err(violations.into());
+    }
+    let question = Question {
+        tenant_id,
+        expected_kind: command.expected_kind,
+        required_scopes,
+    };
+    Ok(Asked {
+        question,
+        min_revision,
+    })
+}
+
+/// Refuses a revision above the head, or of another store.
+fn check_revision(least: &Revision, head: &Revision) -> Result<(), Error> {
+    if least.incarnation == head.incarnation && least.number <= head.number {
+        Ok(())
+    } else {
+        Err(Error::field("min_revision", Field::InvalidRevision))
+    }
+}

@@ -1,0 +1,135 @@
+//! Memberships.
+
+use super::access::Rpc;
+use super::scene::{check_etag, lost_row};
+use super::users::user_id;
+use super::{Authority, Call, Error, named_tenant};
+use crate::domain::change::{Change, Revision, Version};
+use crate::domain::ids::UserId;
+use crate::domain::principal::{Membership, Role};
+use crate::domain::reason::{Missing, Taken, Violations};
+use crate::domain::scope::Permission;
+use crate::domain::token::RevokeReason;
+use crate::store::{Epoch, Page, Position};
+
+impl Authority {
+    /// Makes a user a member: one whom the tenant vouches for, or, for operators,
+    /// any.
+    pub async fn add_member(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+        role: Role,
+        violations: Violations,
+    ) -> Result<(Membership, Revision), Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let user_id = user_id(user_id_text)?;
+        let mut scene = self
+            .begin(&call, Rpc::AddMember, &tenant_id, &[user_id])
+            .await?;
+        scene.forbid_reserved()?;
+        if !violations.is_empty() {
+            return Err(violations.into());
+        }
+        let user = if scene.caller.has(Permission::Operator) {
+            scene
+                .tx
+                .find_user(user_id)
+                .await?
+                .ok_or(Error::NotFound(Missing::User))?
+        } else {
+            scene.user(user_id).await?
+        };
+        let now = scene.now;
+        let member = scene
+            .tx
+            .insert_membership(&tenant_id, user.user_id, role, now)
+            .await?;
+        let member = member.ok_or(Error::AlreadyExists(Taken::Member))?;
+        let change = Change::MemberChanged(tenant_id, user_id);
+        let revision = self.close_scene(scene, &[change], &[]).await?;
+        Ok((member, revision))
+    }
+
+    /// Changes a member's role.
+    pub async fn update_member(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+        role: Option<Role>,
+        etag: Option<Version>,
+        violations: Violations,
+    ) -> Result<(Membership, Revision), Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let user_id = user_id(user_id_text)?;
+        let mut scene = self
+            .begin(&call, Rpc::UpdateMember, &tenant_id, &[user_id])
+            .await?;
+        let (Some(role), true) = (role, violations.is_empty()) else {
+            return Err(violations.into());
+        };
+        let missing = Error::NotFound(Missing::Member);
+        scene.user(user_id).await?;
+        let member = scene
+            .tx
+            .find_membership(&tenant_id, user_id)
+            .await?
+            .ok_or(missing)?;
+        check_etag(etag, member.version)?;
+        let now = scene.now;
+        let member = scene.tx.mark_membership_changed(&member, role, now).await?;
+        let member = member.ok_or_else(lost_row)?;
+        let change = Change::MemberChanged(tenant_id, user_id);
+        let revision = self.close_scene(scene, &[change], &[]).await?;
+        Ok((member, revision))
+    }
+
+    /// Ends a membership, and revokes the user's tokens of this tenant.
+    pub async fn remove_member(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+    ) -> Result<Revision, Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let user_id = user_id(user_id_text)?;
+        let mut scene = self
+            .begin(&call, Rpc::RemoveMember, &tenant_id, &[user_id])
+            .await?;
+        scene.user(user_id).await?;
+        if !scene
+            .tx
+            .mark_membership_removed(&tenant_id, user_id, scene.now)
+            .await?
+        {
+            return Err(Error::NotFound(Missing::Member));
+        }
+        let epoch = Epoch {
+            tenant_id: Some(tenant_id.clone()),
+            user_id: Some(user_id),
+            kind: None,
+            reason: RevokeReason::OwnerGone,
+        };
+        let change = Change::MemberChanged(tenant_id, user_id);
+        self.close_scene(scene, &[change], &[epoch]).await
+    }
+
+    /// Lists a tenant's members.
+    pub async fn list_members(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        after: Option<Position<UserId>>,
+        page_size: u32,
+        violations: Violations,
+    ) -> Result<Page<Membership, UserId>, Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let mut scene = self.look(&call, Rpc::ListMembers, &tenant_id).await?;
+        if !violations.is_empty() {
+            return Err(violations.into());
+        }
+        Ok(scene.tx.list_members(&tenant_id, after, page_size).await?)
+    }
+}

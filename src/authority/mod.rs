@@ -1,0 +1,165 @@
+//! The use cases: who may do what, and what becomes of it. Speaks domain and
+//! store; knows neither SQL nor gRPC.
+
+pub mod access;
+pub mod bootstrap;
+pub mod caller;
+pub mod create;
+mod error;
+mod grant;
+pub mod hasher;
+pub mod introspect;
+pub mod keyring;
+pub mod list;
+pub mod members;
+pub mod revoke;
+mod scene;
+pub mod scopes;
+pub mod tenants;
+pub mod update;
+pub mod users;
+mod verify;
+pub mod whoami;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+pub use self::caller::Caller;
+pub use self::error::Error;
+use self::hasher::Hasher;
+use self::keyring::Keyring;
+use self::verify::InFlight;
+use crate::domain::base62;
+use crate::domain::change::{ChangeNumber, Revision};
+use crate::domain::entropy::{self, Entropy};
+use crate::domain::ids::TenantId;
+use crate::domain::reason::Field;
+use crate::domain::scope::ScopeSet;
+use crate::domain::time::{Clock, Timestamp};
+use crate::domain::token::Token;
+use crate::store::Store;
+
+/// The authority: everything that its callers can ask for.
+pub struct Authority {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    keyring: Keyring,
+    hasher: Hasher,
+    in_flight: InFlight,
+    incarnation: String,
+    /// The highest number that this process has seen committed.
+    seen: AtomicI64,
+}
+
+/// One call: who calls, and until when it waits.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// After this nothing is begun any more; what was begun is finished.
+    pub deadline: Instant,
+}
+
+/// A token and what it may do now.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The record.
+    pub token: Token,
+    /// What it may do now.
+    pub effective: ScopeSet,
+    /// When this was so.
+    pub now: Timestamp,
+}
+
+impl Authority {
+    /// Takes the store in hand; a new one gets its incarnation.
+    pub async fn start(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        keyring: Keyring,
+        hasher: Hasher,
+    ) -> Result<Self, Error> {
+        let drawn: [u8; 16] = entropy::bytes(&*entropy)?;
+        store.insert_head(&base62::encode(&drawn, 22)).await?;
+        let head = store.get_head().await?;
+        Ok(Self {
+            store,
+            clock,
+            entropy,
+            keyring,
+            hasher,
+            in_flight: InFlight::default(),
+            incarnation: head.incarnation,
+            seen: AtomicI64::new(head.number.0),
+        })
+    }
+
+    /// Returns once the store has answered; an error when it can't.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.store.get_head().await?;
+        Ok(())
+    }
+
+    /// Stops using the store, once what is under way is done.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Returns a lower bound of what is committed, from memory.
+    fn seen(&self) -> Revision {
+        let number = ChangeNumber(self.seen.load(Ordering::Acquire));
+        Revision {
+            incarnation: self.incarnation.clone(),
+            number,
+        }
+    }
+
+    /// Remembers that a revision is committed, and returns it.
+    fn see(&self, revision: Revision) -> Revision {
+        if revision.incarnation == self.incarnation {
+            self.seen.fetch_max(revision.number.0, Ordering::AcqRel);
+        }
+        revision
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("incarnation", &self.incarnation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns which tenant a caller names; `active` stands for its own.
+fn named_tenant(caller: &Caller, text: &str) -> Result<TenantId, Error> {
+    match text {
+        "" => Err(Error::field("tenant_id", Field::Required)),
+        "active" => Ok(caller.tenant_id.clone()),
+        _ => text
+            .parse()
+            .map_err(|_| Error::field("tenant_id", Field::InvalidTenantId)),
+    }
+}
+
+/// Runs a mutation in a task of its own: once it has begun, no caller's going and
+/// no cancellation leaves it half done.
+pub async fn once_begun<T: Send + 'static>(
+    mutation: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::spawn(mutation.in_current_span()).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            // To the layer that answers for panics.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Error::internal(error)),
+        },
+    }
+}

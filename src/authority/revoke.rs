@@ -1,0 +1,62 @@
+//! Revoking a token.
+
+use super::access::Rpc;
+use super::scene::lost_row;
+use super::update::token_id;
+use super::{Authority, Call, Error, Shown, named_tenant};
+use crate::domain::change::{Change, Revision};
+use crate::domain::reason::Violations;
+use crate::domain::text;
+use crate::domain::token::{Kind, RevokeReason};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct RevokeToken {
+    /// The tenant, or `active`.
+    pub tenant_id: String,
+    /// Which token.
+    pub token_id: String,
+    /// The kind that it must be of; `None` finds any but WEBHOOK.
+    pub kind: Option<Kind>,
+    /// Why.
+    pub reason: RevokeReason,
+    /// More on why.
+    pub reason_text: String,
+    /// What was wrong already on the wire.
+    pub violations: Violations,
+}
+
+impl Authority {
+    /// Revokes a token for good. A revoked one stays as it is, which is no error.
+    pub async fn revoke_token(
+        &self,
+        call: Call,
+        command: RevokeToken,
+    ) -> Result<(Shown, Revision), Error> {
+        let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
+        let token_id = token_id(&command.token_id)?;
+        let mut scene = self.begin(&call, Rpc::RevokeToken, &tenant_id, &[]).await?;
+        let mut violations = command.violations;
+        let text = violations.check("reason_text", text::prose(&command.reason_text));
+        let (Some(text), true) = (text, violations.is_empty()) else {
+            return Err(violations.into());
+        };
+        scene.tx.lock_token(token_id).await?;
+        let token = scene.token(token_id, command.kind).await?;
+        let mut changes = Vec::new();
+        if token.revocation.is_none() {
+            let (reason, now) = (command.reason, scene.now);
+            if !scene
+                .tx
+                .mark_token_revoked(&token, reason, &text, now)
+                .await?
+            {
+                return Err(lost_row());
+            }
+            changes.push(Change::TokenChanged(tenant_id, token_id));
+        }
+        let shown = scene.show(token_id).await?;
+        let revision = self.close_scene(scene, &changes, &[]).await?;
+        Ok((shown, revision))
+    }
+}

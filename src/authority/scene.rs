@@ -1,0 +1,211 @@
+//! What a use case works in: a transaction, the tenant and the caller as they are
+//! in it, and how far the caller reaches.
+
+use std::collections::BTreeSet;
+
+use tokio::time::timeout_at;
+
+use super::access::{self, Reach, Rpc};
+use super::{Authority, Call, Caller, Error, Shown};
+use crate::domain::catalog::Catalog;
+use crate::domain::change::{Change, Revision, Version};
+use crate::domain::ids::{TenantId, TokenId, UserId};
+use crate::domain::introspection;
+use crate::domain::principal::{Tenant, User};
+use crate::domain::reason::{Missing, Obstacle};
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Kind, Token};
+use crate::store::{Epoch, Tx};
+
+/// A transaction, and who acts in which tenant.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub tx: Tx,
+    pub tenant: Tenant,
+    pub caller: Caller,
+    pub reach: Reach,
+    pub now: Timestamp,
+}
+
+impl Authority {
+    /// Opens a snapshot to look at a tenant in.
+    pub(super) async fn look(
+        &self,
+        call: &Call,
+        rpc: Rpc,
+        tenant_id: &TenantId,
+    ) -> Result<Scene, Error> {
+        let reach = access::may(rpc, &call.caller, Some(tenant_id))?;
+        let mut tx = self.store.snapshot().await?;
+        let tenant = tx
+            .find_tenant(tenant_id)
+            .await?
+            .ok_or(Error::NotFound(Missing::Tenant))?;
+        access::check_management(reach, &tenant.policy)?;
+        Ok(Scene {
+            tx,
+            tenant,
+            caller: call.caller.clone(),
+            reach,
+            now: self.clock.now(),
+        })
+    }
+
+    /// Begins a change in a tenant. What it relies on is locked, always in the
+    /// order tenant, users, token: the tenant (and with it its policy, catalog and
+    /// memberships), the caller's user and those named, and the caller's token.
+    /// The caller is then judged anew, so that nobody acts whose rights ended
+    /// before the change. Until the locks are held, the deadline ends it.
+    pub(super) async fn begin(
+        &self,
+        call: &Call,
+        rpc: Rpc,
+        tenant_id: &TenantId,
+        users: &[UserId],
+    ) -> Result<Scene, Error> {
+        access::may(rpc, &call.caller, Some(tenant_id))?;
+        self.begin_unchecked(call, rpc, Some(tenant_id), &[tenant_id], users)
+            .await
+    }
+
+    /// Begins a change of the installation: under the lock of the reserved tenant.
+    pub(super) async fn begin_installation(&self, call: &Call, rpc: Rpc) -> Result<Scene, Error> {
+        access::may(rpc, &call.caller, None)?;
+        self.begin_unchecked(call, rpc, None, &[&TenantId::authority()], &[])
+            .await
+    }
+
+    /// Begins a change whose call names `named`. Of the tenants to lock, the reserved
+    /// one, which stands for the installation, comes first, and the one that the
+    /// change is in last.
+    pub(super) async fn begin_unchecked(
+        &self,
+        call: &Call,
+        rpc: Rpc,
+        named: Option<&TenantId>,
+        tenants: &[&TenantId],
+        users: &[UserId],
+    ) -> Result<Scene, Error> {
+        let locking = async {
+            let mut tx = self.store.begin().await?;
+            let mut tenant = None;
+            for tenant_id in tenants {
+                tenant = tx.lock_tenant(tenant_id).await?;
+            }
+            let tenant = tenant.ok_or(Error::NotFound(Missing::Tenant))?;
+            let users: BTreeSet<UserId> =
+                users.iter().copied().chain(call.caller.user_id).collect();
+            for user_id in users {
+                tx.lock_user(user_id).await?;
+            }
+            tx.lock_token(call.caller.token_id).await?;
+            Ok::<_, Error>((tx, tenant))
+        };
+        let (mut tx, tenant) = timeout_at(call.deadline, locking)
+            .await
+            .map_err(|_| Error::DeadlineExceeded)??;
+        let now = self.clock.now();
+        let record = tx.find_record_by_token(call.caller.token_id).await?;
+        let record = record.filter(|record| record.dead(now).is_none());
+        let caller = Caller::of(&record.ok_or(Error::Unauthenticated)?);
+        let reach = access::may(rpc, &caller, named)?;
+        access::check_management(reach, &tenant.policy)?;
+        Ok(Scene {
+            tx,
+            tenant,
+            caller,
+            reach,
+            now,
+        })
+    }
+
+    /// Logs the changes and commits.
+    pub(super) async fn close_scene(
+        &self,
+        scene: Scene,
+        changes: &[Change],
+        epochs: &[Epoch],
+    ) -> Result<Revision, Error> {
+        Ok(self.see(scene.tx.close(changes, epochs, scene.now).await?))
+    }
+}
+
+impl Scene {
+    /// Returns the tenant's catalog.
+    pub(super) async fn catalog(&mut self) -> Result<Catalog, Error> {
+        Ok(self.tx.get_catalog(&self.tenant.tenant_id).await?.catalog)
+    }
+
+    /// Returns a token that the caller reaches and that is of the named kind; of
+    /// none named, any but WEBHOOK.
+    pub(super) async fn token(
+        &mut self,
+        token_id: TokenId,
+        kind: Option<Kind>,
+    ) -> Result<Token, Error> {
+        let token = self.tx.find_token(&self.tenant.tenant_id, token_id).await?;
+        let owner = |token: &Token| token.owner.as_ref().map(|owner| owner.user_id);
+        token
+            .filter(|token| match self.reach {
+                Reach::Tenant => true,
+                Reach::Own(user_id) => owner(token) == Some(user_id),
+            })
+            .filter(|token| kind.map_or(token.kind != Kind::Webhook, |kind| token.kind == kind))
+            .ok_or(Error::NotFound(Missing::Token))
+    }
+
+    /// Returns a token as it is after this scene's changes.
+    pub(super) async fn show(&mut self, token_id: TokenId) -> Result<Shown, Error> {
+        let token = self.tx.find_token(&self.tenant.tenant_id, token_id).await?;
+        let token = token.ok_or_else(|| Error::internal("a token vanished"))?;
+        let catalog = self.catalog().await?;
+        Ok(shown(token, &catalog, self.now))
+    }
+
+    /// Returns a user that is a member of the tenant or for whom it vouches.
+    pub(super) async fn user(&mut self, user_id: UserId) -> Result<User, Error> {
+        let tenant_id = &self.tenant.tenant_id;
+        let user = self
+            .tx
+            .find_user(user_id)
+            .await?
+            .ok_or(Error::NotFound(Missing::User))?;
+        if user.vouching_tenant_id != *tenant_id
+            && self.tx.find_membership(tenant_id, user_id).await?.is_none()
+        {
+            return Err(Error::NotFound(Missing::User));
+        }
+        Ok(user)
+    }
+
+    /// Refuses a change of the reserved tenant.
+    pub(super) fn forbid_reserved(&self) -> Result<(), Error> {
+        if self.tenant.tenant_id.is_authority() {
+            return Err(Error::FailedPrecondition(Obstacle::ReservedTenant));
+        }
+        Ok(())
+    }
+}
+
+/// Returns a token with what it may do.
+pub(super) fn shown(token: Token, catalog: &Catalog, now: Timestamp) -> Shown {
+    let effective = catalog.effective(&token.scopes, introspection::holder(&token));
+    Shown {
+        token,
+        effective,
+        now,
+    }
+}
+
+/// Refuses an etag of another version.
+pub(super) fn check_etag(etag: Option<Version>, version: Version) -> Result<(), Error> {
+    if etag.is_some_and(|etag| etag != version) {
+        return Err(Error::EtagMismatch);
+    }
+    Ok(())
+}
+
+/// A guarded statement found nothing although its row is locked.
+pub(super) fn lost_row() -> Error {
+    Error::internal("a locked row changed")
+}

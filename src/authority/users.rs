@@ -1,0 +1,348 @@
+//! Users.
+
+use super::access::Rpc;
+use super::scene::{Scene, check_etag, lost_row};
+use super::{Authority, Call, Error, named_tenant};
+use crate::domain::bounds;
+use crate::domain::change::{Change, Revision, Version};
+use crate::domain::ids::UserId;
+use crate::domain::principal::{Membership, Role, User};
+use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken, Violations};
+use crate::domain::scope::Permission;
+use crate::domain::text;
+use crate::domain::token::RevokeReason;
+use crate::store::{Epoch, Listed, Page, Position};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct CreateUser {
+    /// The tenant that vouches for it and that it joins, or `active`.
+    pub tenant_id: String,
+    /// What that tenant calls it.
+    pub external_id: String,
+    /// What people call it.
+    pub display_name: String,
+    /// What it is to be in the tenant.
+    pub role: Role,
+    /// What was wrong already on the wire.
+    pub violations: Violations,
+}
+
+/// What is asked for; `None` leaves a field as it is.
+#[derive(Clone, Debug)]
+pub struct UpdateUser {
+    /// The tenant that vouches for it, or `active`.
+    pub tenant_id: String,
+    /// Which user.
+    pub user_id: String,
+    /// The version that the change builds on.
+    pub etag: Option<Version>,
+    /// What the tenant calls it.
+    pub external_id: Option<String>,
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// What was wrong already on the wire.
+    pub violations: Violations,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct ListUsers {
+    /// The tenant, or `active`.
+    pub tenant_id: String,
+    /// How many at most.
+    pub page_size: u32,
+    /// Where to go on.
+    pub after: Option<Position<UserId>>,
+    /// Only whom the voucher calls this; empty is anybody.
+    pub external_id: String,
+    /// What was wrong already on the wire.
+    pub violations: Violations,
+}
+
+impl Authority {
+    /// Creates a user and its membership of the tenant, which vouches for it.
+    pub async fn create_user(
+        &self,
+        call: Call,
+        command: CreateUser,
+    ) -> Result<(User, Membership, Revision), Error> {
+        let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
+        let mut scene = self.begin(&call, Rpc::CreateUser, &tenant_id, &[]).await?;
+        scene.forbid_reserved()?;
+        let mut violations = command.violations;
+        let external_id = external_id(&command.external_id, &mut violations);
+        let display_name = display_name(&command.display_name, &mut violations);
+        if !violations.is_empty() {
+            return Err(violations.into());
+        }
+        let user_id = UserId::mint(scene.now, &*self.entropy)?;
+        let user = User {
+            user_id,
+            external_id,
+            display_name,
+            vouching_tenant_id: tenant_id.clone(),
+            active_tenant_id: tenant_id.clone(),
+            version: Version(1),
+            created_at: scene.now,
+            updated_at: scene.now,
+            suspended_at: None,
+        };
+        let user = scene.tx.insert_user(&user).await?;
+        let user = user.ok_or(Error::AlreadyExists(Taken::ExternalId))?;
+        let now = scene.now;
+        let member = scene
+            .tx
+            .insert_membership(&tenant_id, user_id, command.role, now)
+            .await?;
+        let member = member.ok_or_else(lost_row)?;
+        let change = Change::MemberChanged(tenant_id, user_id);
+        let revision = self.close_scene(scene, &[change], &[]).await?;
+        Ok((user, member, revision))
+    }
+
+    /// Returns a user of the tenant.
+    pub async fn get_user(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+    ) -> Result<(User, Option<Membership>), Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let mut scene = self.look(&call, Rpc::GetUser, &tenant_id).await?;
+        let user = scene.user(user_id(user_id_text)?).await?;
+        let member = scene.tx.find_membership(&tenant_id, user.user_id).await?;
+        Ok((user, member))
+    }
+
+    /// Lists the users of a tenant.
+    pub async fn list_users(
+        &self,
+        call: Call,
+        command: ListUsers,
+    ) -> Result<Page<User, UserId>, Error> {
+        let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
+        let mut scene = self.look(&call, Rpc::ListUsers, &tenant_id).await?;
+        let mut violations = command.violations;
+        let external_id = text::line(&command.external_id, bounds::EXTERNAL_ID_CHARS);
+        let external_id = violations.check("external_id", external_id);
+        if !violations.is_empty() {
+            return Err(violations.into());
+        }
+        let listed = Listed {
+            external_id: external_id.filter(|text| !text.is_empty()),
+        };
+        Ok(scene
+            .tx
+            .list_users(&tenant_id, &listed, command.after, command.page_size)
+            .await?)
+    }
+
+    /// Changes what is asked for of a user.
+    pub async fn update_user(
+        &self,
+        call: Call,
+        command: UpdateUser,
+    ) -> Result<(User, Revision), Error> {
+        let mut scene = self
+            .begin_user(&call, Rpc::UpdateUser, &command.tenant_id, &command.user_id)
+            .await?;
+        let mut user = scene.vouched(user_id(&command.user_id)?).await?;
+        check_etag(command.etag, user.version)?;
+        let mut violations = command.violations;
+        let before = user.clone();
+        if let Some(text) = &command.external_id {
+            user.external_id = external_id(text, &mut violations);
+        }
+        if let Some(text) = &command.display_name {
+            user.display_name = display_name(text, &mut violations);
+        }
+        if !violations.is_empty() {
+            return Err(violations.into());
+        }
+        if user.external_id != before.external_id {
+            let voucher = &user.vouching_tenant_id;
+            if scene
+                .tx
+                .find_user_by_external_id(voucher, &user.external_id)
+                .await?
+                .is_some()
+            {
+                return Err(Error::AlreadyExists(Taken::ExternalId));
+            }
+        }
+        let user = scene
+            .tx
+            .mark_user_changed(&user, scene.now)
+            .await?
+            .ok_or_else(lost_row)?;
+        // What people call a user is in no answer to an introspection.
+        let answers = user.external_id != before.external_id;
+        let change = answers.then_some(Change::UserChanged(user.user_id));
+        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
+        Ok((user, revision))
+    }
+
+    /// Makes all tokens of a user inactive, until it is resumed. A suspended one
+    /// stays as it is, which is no error.
+    pub async fn suspend_user(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+    ) -> Result<(User, Revision), Error> {
+        let mut scene = self
+            .begin_user(&call, Rpc::SuspendUser, tenant_id, user_id_text)
+            .await?;
+        let user = scene.vouched(user_id(user_id_text)?).await?;
+        let marked = scene
+            .tx
+            .mark_user_suspended(user.user_id, scene.now)
+            .await?;
+        self.close_user(scene, user, marked).await
+    }
+
+    /// Undoes a suspension. One that is not suspended stays as it is, which is no
+    /// error.
+    pub async fn resume_user(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+    ) -> Result<(User, Revision), Error> {
+        let mut scene = self
+            .begin_user(&call, Rpc::ResumeUser, tenant_id, user_id_text)
+            .await?;
+        let user = scene.vouched(user_id(user_id_text)?).await?;
+        let marked = scene.tx.mark_user_resumed(user.user_id, scene.now).await?;
+        self.close_user(scene, user, marked).await
+    }
+
+    /// Commits a user's change of state, if there was one.
+    async fn close_user(
+        &self,
+        scene: Scene,
+        user: User,
+        marked: Option<User>,
+    ) -> Result<(User, Revision), Error> {
+        let change = marked
+            .as_ref()
+            .map(|user| Change::UserChanged(user.user_id));
+        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
+        Ok((marked.unwrap_or(user), revision))
+    }
+
+    /// Deletes a user for good and revokes all its tokens, in one row.
+    pub async fn delete_user(
+        &self,
+        call: Call,
+        tenant_id: &str,
+        user_id_text: &str,
+        etag: Option<Version>,
+    ) -> Result<Revision, Error> {
+        let mut scene = self
+            .begin_user(&call, Rpc::DeleteUser, tenant_id, user_id_text)
+            .await?;
+        let user = scene.vouched(user_id(user_id_text)?).await?;
+        check_etag(etag, user.version)?;
+        let user_id = user.user_id;
+        let deleted = scene
+            .tx
+            .mark_user_deleted(user_id, user.version, scene.now)
+            .await?;
+        deleted.ok_or_else(lost_row)?;
+        let epoch = Epoch {
+            tenant_id: None,
+            user_id: Some(user_id),
+            kind: None,
+            reason: RevokeReason::OwnerGone,
+        };
+        self.close_scene(scene, &[Change::UserChanged(user_id)], &[epoch])
+            .await
+    }
+
+    /// Sets which tenant `active` stands for in the caller's own sessions.
+    pub async fn set_active_tenant(&self, call: Call, tenant_id: &str) -> Result<User, Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let rpc = Rpc::SetActiveTenant;
+        let user_id = call
+            .caller
+            .user_id
+            .ok_or(Error::FailedPrecondition(Obstacle::NoUser))?;
+        // The caller's user may be a member of other tenants than its token's.
+        let mut scene = self
+            .begin_unchecked(&call, rpc, None, &[&tenant_id], &[])
+            .await?;
+        if scene
+            .tx
+            .find_membership(&tenant_id, user_id)
+            .await?
+            .is_none()
+        {
+            return Err(Error::NotFound(Missing::Tenant));
+        }
+        let user = scene
+            .tx
+            .find_user(user_id)
+            .await?
+            .ok_or(Error::Unauthenticated)?;
+        let user = User {
+            active_tenant_id: tenant_id,
+            ..user
+        };
+        let user = scene
+            .tx
+            .mark_user_changed(&user, scene.now)
+            .await?
+            .ok_or_else(lost_row)?;
+        self.close_scene(scene, &[], &[]).await?;
+        Ok(user)
+    }
+
+    /// Begins a change of a user.
+    async fn begin_user(
+        &self,
+        call: &Call,
+        rpc: Rpc,
+        tenant_id: &str,
+        user_id_text: &str,
+    ) -> Result<Scene, Error> {
+        let tenant_id = named_tenant(&call.caller, tenant_id)?;
+        let user_id = user_id(user_id_text)?;
+        self.begin(call, rpc, &tenant_id, &[user_id]).await
+    }
+}
+
+impl Scene {
+    /// Returns a user whom this tenant may change, because it vouches for it. An
+    /// operator may change any user of the tenant.
+    async fn vouched(&mut self, user_id: UserId) -> Result<User, Error> {
+        let user = self.user(user_id).await?;
+        if user.vouching_tenant_id != self.tenant.tenant_id
+            && !self.caller.has(Permission::Operator)
+        {
+            return Err(Error::PermissionDenied(Denial::NotVouched));
+        }
+        Ok(user)
+    }
+}
+
+/// Parses a user's id.
+pub(super) fn user_id(text: &str) -> Result<UserId, Error> {
+    let reason = if text.is_empty() {
+        Field::Required
+    } else {
+        Field::InvalidUserId
+    };
+    text.parse().map_err(|_| Error::field("user_id", reason))
+}
+
+fn external_id(text: &str, violations: &mut Violations) -> String {
+    let line = text::required_line(text, bounds::EXTERNAL_ID_CHARS);
+    violations.check("external_id", line).unwrap_or_default()
+}
+
+fn display_name(text: &str, violations: &mut Violations) -> String {
+    let line = text::line(text, bounds::NAME_CHARS);
+    violations.check("display_name", line).unwrap_or_default()
+}

@@ -1,0 +1,162 @@
+//! The command line.
+
+mod quickstart;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{BoxError, World};
+use crate::config::{self, Config, Flag, Problems};
+use crate::domain::entropy::OsEntropy;
+use crate::domain::time::SystemClock;
+use crate::{rpc, telemetry};
+
+/// What a wrong command line or configuration exits with (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+/// Issues, revokes and introspects bearer tokens over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "token-authority", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Goes through the whole story on a fresh temporary directory, and keeps serving
+    Quickstart,
+    /// Serves gRPC
+    Serve(ServerArguments),
+    /// Brings the database's schema up to date, and ends
+    Migrate(ServerArguments),
+    /// Prints a generated document
+    Docs {
+        #[command(subcommand)]
+        document: Document,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Document {
+    /// The table of errors, as docs/errors.md has it
+    Errors,
+}
+
+/// Where the configuration comes from. Each setting can also be given as an
+/// environment variable: `TOKEN_AUTHORITY_SERVER__ADDRESS`.
+#[derive(Debug, clap::Args)]
+struct ServerArguments {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where gRPC is served [server.address; default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+    /// Serve plain text on an address that is not loopback [server.plaintext]
+    #[arg(long)]
+    plaintext: bool,
+    /// Where the embedded database, keys and the first token are kept
+    /// [database.directory; default: data]
+    #[arg(long, value_name = "DIRECTORY")]
+    data: Option<String>,
+    /// A file that holds a postgres:// URL [database.url_file]
+    #[arg(long, value_name = "FILE")]
+    database_url_file: Option<String>,
+    /// The directory of the keyring [keyring.directory]
+    #[arg(long, value_name = "DIRECTORY")]
+    keyring: Option<String>,
+}
+
+impl ServerArguments {
+    fn read(self) -> Result<Config, Problems> {
+        let flags: Vec<Flag> = [
+            ("server.address", self.address),
+            (
+                "server.plaintext",
+                self.plaintext.then(|| String::from("true")),
+            ),
+            ("database.directory", self.data),
+            ("database.url_file", self.database_url_file),
+            ("keyring.directory", self.keyring),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        Config::read(self.config.as_deref(), config::environment(), &flags)
+    }
+}
+
+/// Runs the program; returns what it exits with: 0, 1 for a failure, 64 for a wrong
+/// command line or configuration.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Also `--help` and `--version`, which are no failure.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let result = match arguments.command {
+        Command::Quickstart => start(|| Ok(quickstart::config()), quickstart::run),
+        Command::Serve(arguments) => start(|| arguments.read(), serve::serve),
+        Command::Migrate(arguments) => start(|| arguments.read(), serve::migrate),
+        Command::Docs {
+            document: Document::Errors,
+        } => print(&rpc::error_table::markdown()).map_err(BoxError::from),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            // Nobody is left to be told that telling failed.
+            if let Some(problems) = error.downcast_ref::<Problems>() {
+                let _ = write!(stderr, "token-authority: {problems}");
+                return ExitCode::from(USAGE);
+            }
+            let _ = write!(stderr, "token-authority: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                let _ = write!(stderr, ": {cause}");
+                source = cause.source();
+            }
+            let _ = writeln!(stderr);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the configuration, sets up the logs and a runtime, and runs.
+fn start<F: Future<Output = Result<(), BoxError>>>(
+    read: impl FnOnce() -> Result<Config, Problems>,
+    run: impl FnOnce(Config, World) -> F,
+) -> Result<(), BoxError> {
+    let config = read()?;
+    tracing::dispatcher::set_global_default(telemetry::dispatch(&config.telemetry)?)?;
+    let world = World {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(OsEntropy),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(config, world))
+}
+
+/// Prints to standard output.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

@@ -1,0 +1,64 @@
+//! `serve` and `migrate`.
+
+use std::io::IsTerminal as _;
+
+use tokio_util::sync::CancellationToken;
+
+use super::print;
+use crate::app::{self, App, BoxError, World};
+use crate::config::Config;
+use crate::lifecycle;
+
+/// Serves until told to stop. On an empty store the operator's token is made first:
+/// printed to a terminal, else written to a file.
+pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> {
+    let app = App::build(&config, world).await?;
+    let path = app::operator_token_path(&config);
+    app.bootstrap(|value| {
+        if std::io::stdout().is_terminal() {
+            print(&format!(
+                "The operator's token, shown this once; it ends in 24 hours unless you extend it:\n\n    {}\n\n",
+                value.expose()
+            ))
+        } else {
+            app::write_operator_token(&path, value)
+        }
+    })
+    .await
+    .map_err(|error| BoxError::from(format!("can't make the operator's token ({}): {error}", path.display())))?;
+    let address = app.address()?;
+    tracing::info!(server.address = %address, "serving");
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(app.serve(stop.clone()));
+    serve_until_told(serving, stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for a signal, then for the server to finish; a second signal ends it.
+pub(super) async fn serve_until_told(
+    mut serving: tokio::task::JoinHandle<Result<(), BoxError>>,
+    stop: CancellationToken,
+) -> Result<(), BoxError> {
+    tokio::select! {
+        served = &mut serving => return served?,
+        signal = lifecycle::stop_signal() => signal?,
+    }
+    stop.cancel();
+    tokio::select! {
+        served = &mut serving => served?,
+        signal = lifecycle::stop_signal() => {
+            signal?;
+            serving.abort();
+            Err("told to stop twice: calls in flight were cut".into())
+        }
+    }
+}
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(config: Config, _world: World) -> Result<(), BoxError> {
+    let store = app::open_store(&config).await?;
+    print(&format!("The {} schema is up to date.\n", store.backend()))?;
+    store.close().await;
+    Ok(())
+}

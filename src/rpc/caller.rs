@@ -1,0 +1,116 @@
+//! Authenticates the caller, before a service sees the call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tokio::time::{Instant, timeout_at};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::layers::{Deadline, RequestId};
+use super::status::status;
+use crate::authority::access::Rpc;
+use crate::authority::{Authority, Call, Error};
+use crate::domain::bounds;
+
+/// Puts a [`Call`] beside each request to an RPC of the access table. What has no row
+/// there passes without one: health, reflection, and paths that nobody serves.
+#[derive(Clone, Debug)]
+pub struct CallerLayer {
+    authority: Arc<Authority>,
+}
+
+impl CallerLayer {
+    /// Authenticates with this authority.
+    pub fn new(authority: Arc<Authority>) -> Self {
+        Self { authority }
+    }
+}
+
+impl<S> Layer<S> for CallerLayer {
+    type Service = CallerService<S>;
+
+    fn layer(&self, inner: S) -> CallerService<S> {
+        CallerService {
+            inner,
+            authority: Arc::clone(&self.authority),
+        }
+    }
+}
+
+/// See [`CallerLayer`].
+#[derive(Clone, Debug)]
+pub struct CallerService<S> {
+    inner: S,
+    authority: Arc<Authority>,
+}
+
+impl<S> Service<Request<Body>> for CallerService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The instance that was polled ready serves; its clone waits for the next.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let authority = Arc::clone(&self.authority);
+        Box::pin(async move {
+            if Rpc::from_path(request.uri().path()).is_none() {
+                return inner.call(request).await;
+            }
+            // Nobody further in needs the credential.
+            let credential = take_credential(request.headers_mut());
+            // Without the layer that sets it, nothing waits for ever.
+            let deadline = request.extensions().get::<Deadline>();
+            let deadline = deadline.map_or_else(
+                || Instant::now() + bounds::DEADLINE_DEFAULT,
+                |deadline| deadline.0,
+            );
+            let authenticated = authenticate(&authority, credential, deadline).await;
+            match authenticated {
+                Ok(call) => {
+                    request.extensions_mut().insert(call);
+                    inner.call(request).await
+                }
+                Err(error) => {
+                    let request_id = request.extensions().get().cloned();
+                    let request_id = request_id.unwrap_or_else(RequestId::unknown);
+                    Ok(status(&error, &request_id).into_http())
+                }
+            }
+        })
+    }
+}
+
+async fn authenticate(
+    authority: &Authority,
+    credential: Option<HeaderValue>,
+    deadline: Instant,
+) -> Result<Call, Error> {
+    let credential = credential
+        .as_ref()
+        .and_then(|credential| credential.to_str().ok());
+    let caller = authority.authenticate(credential.ok_or(Error::Unauthenticated)?);
+    let caller = timeout_at(deadline, caller)
+        .await
+        .map_err(|_| Error::DeadlineExceeded)??;
+    Ok(Call { caller, deadline })
+}
+
+/// Takes the one credential; of several, none is taken.
+fn take_credential(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let given = headers.get_all(AUTHORIZATION).iter().count();
+    headers.remove(AUTHORIZATION).filter(|_| given == 1)
+}

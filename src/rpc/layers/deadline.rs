@@ -1,0 +1,176 @@
+//! Until when a call may take: the caller's `grpc-timeout`, within our bounds.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::RequestId;
+use crate::authority::Error;
+use crate::domain::bounds;
+use crate::rpc::status::status;
+
+/// The header in which a caller says how long it waits.
+const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// The instant at which the caller stops waiting, or we do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// Returns the deadline of a call that came just now; `None` for a stream that
+    /// is meant to stay and whose caller gave none.
+    pub(super) fn of(headers: &HeaderMap, stays: bool) -> Option<Self> {
+        let given = headers
+            .get(HEADER)
+            .and_then(|value| parse(value.as_bytes()));
+        let timeout = match given {
+            Some(timeout) => timeout.min(bounds::DEADLINE_MAX),
+            None if stays => return None,
+            None => bounds::DEADLINE_DEFAULT,
+        };
+        Some(Self(Instant::now() + timeout))
+    }
+
+    /// Returns whether it has passed.
+    pub fn has_passed(self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+/// Parses 1 to 8 digits and a unit, as the gRPC specification has them; `None` for
+/// anything else.
+fn parse(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    match unit {
+        b'H' => Some(Duration::from_secs(number * 60 * 60)),
+        b'M' => Some(Duration::from_secs(number * 60)),
+        b'S' => Some(Duration::from_secs(number)),
+        b'm' => Some(Duration::from_millis(number)),
+        b'u' => Some(Duration::from_micros(number)),
+        b'n' => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// A request's body that ends in a failure when the deadline passes before it has
+/// been read. A mutation is not cut, so without this a caller who never finishes
+/// its request would hold the call for ever; before the request is whole, nothing
+/// has begun.
+pub(super) struct Bounded {
+    body: Body,
+    sleep: Pin<Box<Sleep>>,
+    request_id: RequestId,
+}
+
+impl Bounded {
+    /// Bounds a body.
+    pub(super) fn new(body: Body, deadline: Deadline, request_id: RequestId) -> Self {
+        Self {
+            body,
+            sleep: Box::pin(tokio::time::sleep_until(deadline.0)),
+            request_id,
+        }
+    }
+}
+
+impl http_body::Body for Bounded {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        self.sleep
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(status(&Error::DeadlineExceeded, &self.request_id))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    /// Returns how long a call with this header may take.
+    fn timeout(given: Option<&'static str>, stays: bool) -> Option<Duration> {
+        let headers = given.map(|text| (HEADER, HeaderValue::from_static(text)));
+        let began = Instant::now();
+        Deadline::of(&headers.into_iter().collect(), stays).map(|deadline| deadline.0 - began)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_callers_timeout_is_taken_within_bounds() {
+        for (given, expected) in [
+            ("5S", Duration::from_secs(5)),
+            ("1M", Duration::from_secs(60)),
+            ("250m", Duration::from_millis(250)),
+            ("99u", Duration::from_micros(99)),
+            ("0n", Duration::ZERO),
+            ("120S", bounds::DEADLINE_MAX),
+            ("121S", bounds::DEADLINE_MAX),
+            ("99999999H", bounds::DEADLINE_MAX),
+        ] {
+            assert_eq!(timeout(Some(given), false), Some(expected), "{given}");
+            assert_eq!(timeout(Some(given), true), Some(expected), "{given}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_good_timeout_the_default_holds_but_for_streams_that_stay() {
+        for given in [
+            None,
+            Some(""),
+            Some("S"),
+            Some("5"),
+            Some("5s"),
+            Some("+5S"),
+            Some("-5S"),
+            Some("5 S"),
+            Some("123456789S"),
+        ] {
+            assert_eq!(
+                timeout(given, false),
+                Some(bounds::DEADLINE_DEFAULT),
+                "{given:?}"
+            );
+            assert_eq!(timeout(given, true), None, "{given:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_parsed_without_a_panic(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn every_number_of_eight_digits_is_a_timeout(number in 0u32..100_000_000, unit in "[HMSmun]") {
+            let text = format!("{number}{unit}");
+            prop_assert!(parse(text.as_bytes()).is_some());
+        }
+    }
+}

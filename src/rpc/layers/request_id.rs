@@ -1,0 +1,140 @@
+//! The id of a call in logs and answers: the header `x-request-id`.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::base62;
+use crate::domain::entropy::{self, Entropy};
+
+/// The header that carries the id, in both directions.
+pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The characters of an id that a caller gives, at most.
+const GIVEN_CHARS: usize = 64;
+/// The characters of an id of our own: 16 bytes in base62.
+const MINTED_CHARS: usize = 22;
+
+/// The id of a call: the caller's own, or a random one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// Takes an id that a caller gave: 1 to 64 of `A-Z a-z 0-9 _ . -`, so that it
+    /// can stand in any log.
+    pub fn given(text: &str) -> Option<Self> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let well_formed = (1..=GIVEN_CHARS).contains(&text.len()) && text.bytes().all(good);
+        well_formed
+            .then(|| HeaderValue::from_str(text).ok().map(Self))
+            .flatten()
+    }
+
+    /// Mints an id. Without randomness it is [`RequestId::unknown`]: no call fails
+    /// for want of a name.
+    pub fn mint(entropy: &dyn Entropy) -> Self {
+        let drawn = entropy::bytes::<16>(entropy).ok();
+        drawn
+            .and_then(|bytes| Self::given(&base62::encode(&bytes, MINTED_CHARS)))
+            .unwrap_or_else(Self::unknown)
+    }
+
+    /// Returns the id of a call that has none.
+    pub fn unknown() -> Self {
+        Self(HeaderValue::from_static("unknown"))
+    }
+
+    /// Returns the id of the call with these headers: the caller's, or a new one.
+    pub(super) fn of(headers: &HeaderMap, entropy: &dyn Entropy) -> Self {
+        headers
+            .get(HEADER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(Self::given)
+            .unwrap_or_else(|| Self::mint(entropy))
+    }
+
+    /// Returns the id's text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// Puts the id into a response's headers.
+    pub(super) fn stamp(&self, headers: &mut HeaderMap) {
+        headers.insert(HEADER, self.0.clone());
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entropy::EntropyError;
+    use proptest::prelude::*;
+
+    #[derive(Debug)]
+    struct Ones;
+    impl Entropy for Ones {
+        fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+            buffer.fill(1);
+            Ok(())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Dry;
+    impl Entropy for Dry {
+        fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
+            Err(EntropyError)
+        }
+    }
+
+    fn of(given: &'static [u8]) -> String {
+        let value = HeaderValue::from_bytes(given).unwrap();
+        RequestId::of(&HeaderMap::from_iter([(HEADER, value)]), &Ones).to_string()
+    }
+
+    #[test]
+    fn a_callers_id_is_kept_where_it_is_harmless() {
+        assert_eq!(of(b"a-1_B.2"), "a-1_B.2");
+        let minted = RequestId::mint(&Ones).to_string();
+        assert_eq!(minted.len(), MINTED_CHARS);
+        for bad in [
+            b"".as_slice(),
+            b"a b",
+            b"a/b",
+            b"\xff",
+            b"a\"b",
+            &[b'a'; 65],
+        ] {
+            assert_eq!(of(bad), minted, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_without_an_id_gets_one_and_never_fails_for_it() {
+        assert_eq!(
+            RequestId::of(&HeaderMap::new(), &Ones),
+            RequestId::mint(&Ones)
+        );
+        assert_eq!(RequestId::mint(&Dry).as_str(), "unknown");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_taken_comes_back_unchanged(text in "\\PC{0,70}") {
+            if let Some(id) = RequestId::given(&text) {
+                prop_assert_eq!(id.as_str(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `SelfService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::Opened;
+use super::convert::outward;
+use super::tokens::token;
+use crate::authority::Authority;
+use crate::pb;
+use crate::pb::self_service_server::SelfService;
+
+/// Serves the bearer itself.
+#[derive(Debug)]
+pub struct Service(pub Arc<Authority>);
+
+#[tonic::async_trait]
+impl SelfService for Service {
+    async fn who_am_i(
+        &self,
+        request: Request<pb::WhoAmIRequest>,
+    ) -> Result<Response<pb::WhoAmIResponse>, Status> {
+        let (opened, pb::WhoAmIRequest {}) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let whoami = self.0.who_am_i(call).await?;
+                Ok(pb::WhoAmIResponse {
+                    token: Some(token(&whoami.token)),
+                    tenant: Some(outward::tenant(&whoami.tenant)),
+                    user: whoami.user.as_ref().map(outward::user),
+                    memberships: whoami.memberships.iter().map(outward::membership).collect(),
+                    revision: whoami.revision.to_string(),
+                    evaluate_time: Some(outward::timestamp(whoami.token.now)),
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,297 @@
+//! The only map from a failure to a status: its code, its reason, the constant
+//! sentence, the details and the level at which it is logged stand in one match,
+//! so that no two lists can disagree. A cause is logged here, once, and never sent.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt};
+
+use super::chain;
+use super::layers::RequestId;
+use crate::authority::Error;
+use crate::domain::reason::Violations;
+
+/// Whose reasons these are, in each `ErrorInfo`.
+pub const DOMAIN: &str = "tokenauthority";
+/// When to ask again after the store was unavailable.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How many bytes violations may take in the details. Those travel in base64 as
+/// one header, and clients refuse a status whose headers exceed their bound, in
+/// grpc-java 8 KiB: a caller with a thousand mistakes would read of none.
+const VIOLATION_BYTES: usize = 5 * 1024;
+/// The metadata that says how many violations found no room.
+const OMITTED: &str = "omitted_violations";
+
+/// At which level a failure is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// A fault of ours.
+    Error,
+    /// A fault of what we depend on.
+    Warn,
+    /// Somebody was turned away.
+    Info,
+    /// An ordinary refusal.
+    Debug,
+}
+
+/// What is told beside code, reason and sentence.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Detail<'e> {
+    /// Nothing.
+    Nothing,
+    /// What is wrong with which field.
+    Violations(&'e Violations),
+    /// When to ask again.
+    Retry(Duration),
+    /// The most tokens that a user may have.
+    Quota(u32),
+    /// The id to quote.
+    RequestId,
+}
+
+/// All that is to be said about a failure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome<'e> {
+    /// The status code.
+    pub(super) code: Code,
+    /// The reason's name.
+    pub(super) reason: &'static str,
+    /// What the caller reads.
+    pub(super) sentence: &'static str,
+    /// What is told beside it.
+    pub(super) detail: Detail<'e>,
+    /// How it is logged.
+    pub(super) severity: Severity,
+    /// Its cause: logged, never sent.
+    cause: Option<&'e (dyn std::error::Error + 'static)>,
+}
+
+impl<'e> Outcome<'e> {
+    /// Describes a failure that has no cause to be logged.
+    fn plain(code: Code, reason: &'static str, sentence: &'static str) -> Self {
+        Self {
+            code,
+            reason,
+            sentence,
+            detail: Detail::Nothing,
+            severity: Severity::Debug,
+            cause: None,
+        }
+    }
+
+    /// Describes a fault of ours.
+    fn internal(cause: &'e (dyn std::error::Error + 'static)) -> Self {
+        Self {
+            detail: Detail::RequestId,
+            severity: Severity::Error,
+            cause: Some(cause),
+            ..Self::plain(Code::Internal, "INTERNAL", "internal error")
+        }
+    }
+
+    /// Judges a failure: the one match.
+    pub(super) fn of(error: &'e Error) -> Self {
+        match error {
+            Error::InvalidArgument(violations) => match violations.iter().next() {
+                Some(first) => Self {
+                    detail: Detail::Violations(violations),
+                    ..Self::plain(
+                        Code::InvalidArgument,
+                        first.reason.as_str(),
+                        first.reason.sentence(),
+                    )
+                },
+                // Refused for nothing: whoever did so erred, not the caller.
+                None => Self::internal(error),
+            },
+            Error::Unauthenticated => Self {
+                severity: Severity::Info,
+                ..Self::plain(
+                    Code::Unauthenticated,
+                    "CALLER_UNAUTHENTICATED",
+                    "the caller is not authenticated",
+                )
+            },
+            Error::PermissionDenied(denial) => Self {
+                severity: Severity::Info,
+                ..Self::plain(Code::PermissionDenied, denial.as_str(), denial.sentence())
+            },
+            Error::NotFound(missing) => {
+                Self::plain(Code::NotFound, missing.as_str(), missing.sentence())
+            }
+            Error::AlreadyExists(taken) => {
+                Self::plain(Code::AlreadyExists, taken.as_str(), taken.sentence())
+            }
+            Error::FailedPrecondition(obstacle) => Self::plain(
+                Code::FailedPrecondition,
+                obstacle.as_str(),
+                obstacle.sentence(),
+            ),
+            Error::EtagMismatch => Self::plain(
+                Code::Aborted,
+                "ETAG_MISMATCH",
+                "the record was changed since it was read",
+            ),
+            Error::TokenLimit { most } => Self {
+                detail: Detail::Quota(*most),
+                ..Self::plain(
+                    Code::ResourceExhausted,
+                    "TOKEN_LIMIT",
+                    "the user has as many tokens as the tenant allows",
+                )
+            },
+            Error::HashingBusy { retry_after } => Self {
+                detail: Detail::Retry(*retry_after),
+                ..Self::plain(
+                    Code::ResourceExhausted,
+                    "HASHING_BUSY",
+                    "too many values are being hashed",
+                )
+            },
+            Error::DeadlineExceeded => Self::plain(
+                Code::DeadlineExceeded,
+                "DEADLINE_EXCEEDED",
+                "the deadline passed before anything was written",
+            ),
+            Error::Unavailable(cause) => Self {
+                detail: Detail::Retry(STORE_RETRY),
+                severity: Severity::Warn,
+                cause: Some(cause.as_ref()),
+                ..Self::plain(
+                    Code::Unavailable,
+                    "STORE_UNAVAILABLE",
+                    "the store is unavailable",
+                )
+            },
+            Error::Internal(cause) => Self::internal(cause.as_ref()),
+        }
+    }
+
+    /// Returns the details that travel with the status.
+    pub(super) fn details(&self, request_id: &RequestId) -> ErrorDetails {
+        let mut details = ErrorDetails::new();
+        let mut metadata = HashMap::new();
+        match self.detail {
+            Detail::Nothing => {}
+            Detail::Violations(violations) => {
+                details.set_bad_request(bad_request(violations, &mut metadata));
+            }
+            Detail::Retry(delay) => {
+                details.set_retry_info(Some(delay));
+            }
+            Detail::Quota(most) => {
+                let mut violation = QuotaViolation::new("user", self.sentence);
+                violation.quota_value = most.into();
+                details.set_quota_failure([violation]);
+                metadata.insert("max_tokens_per_user".to_owned(), most.to_string());
+            }
+            Detail::RequestId => {
+                metadata.insert("request_id".to_owned(), request_id.as_str().to_owned());
+            }
+        }
+        details.set_error_info(self.reason, DOMAIN, metadata);
+        details
+    }
+
+    /// Logs the failure: the only place that does.
+    fn log(&self) {
+        /// Logs at a level, which the macros want to be a constant.
+        macro_rules! event {
+            ($level:ident) => {
+                tracing::$level!(
+                    error.reason = self.reason,
+                    error.code = code_name(self.code),
+                    error.chain = self.cause.map(chain::line),
+                    "the call failed"
+                )
+            };
+        }
+        match self.severity {
+            Severity::Error => event!(error),
+            Severity::Warn => event!(warn),
+            Severity::Info => event!(info),
+            Severity::Debug => event!(debug),
+        }
+    }
+}
+
+/// Returns the violations that find room, in their order, and notes the reason of
+/// each field, its first where it has several.
+fn bad_request(
+    violations: &Violations,
+    metadata: &mut HashMap<String, String>,
+) -> Vec<FieldViolation> {
+    let mut room = VIOLATION_BYTES;
+    let mut told = Vec::new();
+    for violation in violations.iter() {
+        let (reason, sentence) = (violation.reason.as_str(), violation.reason.sentence());
+        // Field and reason stand in both details; 24 bytes frame them.
+        let size = 2 * (violation.field.len() + reason.len()) + sentence.len() + 24;
+        let Some(left) = room.checked_sub(size) else {
+            break;
+        };
+        room = left;
+        let mut field = FieldViolation::new(&violation.field, sentence);
+        reason.clone_into(&mut field.reason);
+        told.push(field);
+        metadata
+            .entry(violation.field.clone())
+            .or_insert_with(|| reason.to_owned());
+    }
+    let omitted = violations.iter().count() - told.len();
+    if omitted > 0 {
+        metadata.insert(OMITTED.to_owned(), omitted.to_string());
+    }
+    told
+}
+
+/// Turns a failure into what the caller is told, and logs it.
+pub fn status(error: &Error, request_id: &RequestId) -> Status {
+    let outcome = Outcome::of(error);
+    outcome.log();
+    Status::with_error_details(outcome.code, outcome.sentence, outcome.details(request_id))
+}
+
+/// Turns a failure into the message that tells it inside an answer, and logs it:
+/// what a call of its own would have been told.
+pub fn message(error: &Error, request_id: &RequestId) -> tonic_types::Status {
+    let outcome = Outcome::of(error);
+    outcome.log();
+    let status =
+        Status::with_error_details(outcome.code, outcome.sentence, outcome.details(request_id));
+    // The details are such a message already.
+    prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
+}
+
+/// Returns the code's name as gRPC writes it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! `TenantService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::Opened;
+use super::convert::page::{self, List};
+use super::convert::{Mask, inward, outward};
+use crate::authority::Authority;
+use crate::authority::tenants::{CreateTenant, PolicyChange, UpdateTenant};
+use crate::domain::policy::Policy;
+use crate::domain::reason::Violations;
+use crate::pb;
+use crate::pb::tenant_service_server::TenantService;
+
+/// Serves tenants.
+#[derive(Debug)]
+pub struct Service(pub Arc<Authority>);
+
+#[tonic::async_trait]
+impl TenantService for Service {
+    async fn create_tenant(
+        &self,
+        request: Request<pb::CreateTenantRequest>,
+    ) -> Result<Response<pb::CreateTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let mut violations = Violations::default();
+                let mask = Mask::all(inward::POLICY_FIELDS);
+                let policy = message.policy.unwrap_or_default();
+                let command = CreateTenant {
+                    tenant_id: message.tenant_id,
+                    display_name: message.display_name,
+                    prefix: message.token_prefix,
+                    policy: inward::policy(&policy, &mask, &mut violations),
+                    violations,
+                };
+                let (tenant, revision) = authority.create_tenant(call, command).await?;
+                Ok(pb::CreateTenantResponse {
+                    tenant: Some(outward::tenant(&tenant)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<pb::GetTenantRequest>,
+    ) -> Result<Response<pb::GetTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let tenant = self.0.get_tenant(call, &message.tenant_id).await?;
+                Ok(pb::GetTenantResponse {
+                    tenant: Some(outward::tenant(&tenant)),
+                })
+            })
+            .await
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<pb::ListTenantsRequest>,
+    ) -> Result<Response<pb::ListTenantsResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let mut violations = Violations::default();
+                let list = List::named("tenants");
+                let size = page::size(message.page_size, &mut violations);
+                let after = page::position(&message.page_token, &list, &mut violations);
+                let page = self.0.list_tenants(call, after, size, violations).await?;
+                Ok(pb::ListTenantsResponse {
+                    tenants: page.items.iter().map(outward::tenant).collect(),
+                    next_page_token: page::token(page.next.as_ref(), &list),
+                })
+            })
+            .await
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<pb::UpdateTenantRequest>,
+    ) -> Result<Response<pb::UpdateTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (tenant, revision) = authority.update_tenant(call, update(message)).await?;
+                Ok(pb::UpdateTenantResponse {
+                    tenant: Some(outward::tenant(&tenant)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn suspend_tenant(
+        &self,
+        request: Request<pb::SuspendTenantRequest>,
+    ) -> Result<Response<pb::SuspendTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (tenant, revision) = authority.suspend_tenant(call, &message.tenant_id).await?;
+                Ok(pb::SuspendTenantResponse {
+                    tenant: Some(outward::tenant(&tenant)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn resume_tenant(
+        &self,
+        request: Request<pb::ResumeTenantRequest>,
+    ) -> Result<Response<pb::ResumeTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (tenant, revision) = authority.resume_tenant(call, &message.tenant_id).await?;
+                Ok(pb::ResumeTenantResponse {
+                    tenant: Some(outward::tenant(&tenant)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<pb::DeleteTenantRequest>,
+    ) -> Result<Response<pb::DeleteTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let etag = inward::etag(&message.etag);
+                let revision = authority
+                    .delete_tenant(call, &message.tenant_id, etag)
+                    .await?;
+                Ok(pb::DeleteTenantResponse {
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+}
+
+fn update(message: pb::UpdateTenantRequest) -> UpdateTenant {
+    let mut violations = Violations::default();
+    let fields: Vec<&'static str> = ["display_name", "token_prefix"]
+        .iter()
+        .chain(inward::POLICY_FIELDS)
+        .copied()
+        .collect();
+    let mut populated = Vec::new();
+    if !message.display_name.is_empty() {
+        populated.push("display_name");
+    }
+    if !message.token_prefix.is_empty() {
+        populated.push("token_prefix");
+    }
+    if let Some(policy) = &message.policy {
+        populated.extend(populated_policy(policy));
+    }
+    let mask = Mask::read(
+        message.update_mask.as_ref(),
+        &fields,
+        &populated,
+        &mut violations,
+    );
+    let named = inward::POLICY_FIELDS.iter().any(|field| mask.has(field));
+    let given = inward::policy(&message.policy.unwrap_or_default(), &mask, &mut violations);
+    let policy = named.then(|| {
+        let mask = mask.clone();
+        PolicyChange(Box::new(move |policy| merge(policy, given, &mask)))
+    });
+    UpdateTenant {
+        etag: inward::etag(&message.etag),
+        display_name: mask.has("display_name").then_some(message.display_name),
+        prefix: mask.has("token_prefix").then_some(message.token_prefix),
+        policy,
+        tenant_id: message.tenant_id,
+        violations,
+    }
+}
+
+/// Returns the paths of a policy's fields that are not empty.
+fn populated_policy(policy: &pb::TenantPolicy) -> impl Iterator<Item = &'static str> {
+    [
+        ("policy.token_management", policy.token_management != 0),
+        ("policy.expiry_required", policy.expiry_required),
+        ("policy.default_ttl", policy.default_ttl.is_some()),
+        ("policy.max_ttl", policy.max_ttl.is_some()),
+        (
+            "policy.max_tokens_per_user",
+            policy.max_tokens_per_user != 0,
+        ),
+        ("policy.unique_names", policy.unique_names),
+        ("policy.tokens_may_not_mint", policy.tokens_may_not_mint),
+        ("policy.admins_act_for_admins", policy.admins_act_for_admins),
+    ]
+    .into_iter()
+    .filter_map(|(field, given)| given.then_some(field))
+}
+
+/// Puts the fields that the mask names in place of the present ones.
+fn merge(present: &mut Policy, given: Policy, mask: &Mask) {
+    // Taken apart whole, so that a new field is not forgotten here.
+    let Policy {
+        management,
+        expiry_required,
+        default_ttl,
+        max_ttl,
+        max_tokens_per_user,
+        unique_names,
+        tokens_may_not_mint,
+        admins_act_for_admins,
+    } = given;
+    let set = |field: &str, put: &mut dyn FnMut()| {
+        if mask.has(field) {
+            put();
+        }
+    };
+    set("policy.token_management", &mut || {
+        present.management = management
+    });
+    set("policy.expiry_required", &mut || {
+        present.expiry_required = expiry_required
+    });
+    set("policy.default_ttl", &mut || {
+        present.default_ttl = default_ttl
+    });
+    set("policy.max_ttl", &mut || present.max_ttl = max_ttl);
+    set("policy.max_tokens_per_user", &mut || {
+        present.max_tokens_per_user = max_tokens_per_user
+    });
+    set("policy.unique_names", &mut || {
+        present.unique_names = unique_names
+    });
+    set("policy.tokens_may_not_mint", &mut || {
+        present.tokens_may_not_mint = tokens_may_not_mint
+    });
+    set("policy.admins_act_for_admins", &mut || {
+        present.admins_act_for_admins = admins_act_for_admins;
+    });
+}

@@ -1,0 +1,63 @@
+//! What the unit tests of this module share.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::layers::RequestId;
+
+/// Where the lines of a captured log go.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Takes the log of this thread until it is asked for the lines.
+pub(super) struct Capture {
+    lines: Lines,
+    guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Capture {
+    /// Begins.
+    pub(super) fn begin() -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        Self { lines, guard }
+    }
+
+    /// Ends, and returns the lines.
+    pub(super) fn end(self) -> Vec<String> {
+        drop(self.guard);
+        let bytes = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Runs this and returns its result and the lines that it logged.
+pub(super) fn captured<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let capture = Capture::begin();
+    let result = run();
+    (result, capture.end())
+}
+
+/// Returns a request's id.
+pub(super) fn request_id(text: &str) -> RequestId {
+    RequestId::given(text).unwrap()
+}

@@ -1,0 +1,238 @@
+//! `TokenService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::{Opened, clean};
+use super::convert::page::{self, List};
+use super::convert::{Mask, inward, outward};
+use crate::authority::create::CreateToken;
+use crate::authority::list::ListTokens;
+use crate::authority::revoke::RevokeToken;
+use crate::authority::update::UpdateToken;
+use crate::authority::{Authority, Shown};
+use crate::domain::policy::Expiry;
+use crate::domain::reason::Violations;
+use crate::domain::token::{Kind, RevokeReason};
+use crate::pb;
+use crate::pb::create_token_request::Expiry as WireExpiry;
+use crate::pb::token_service_server::TokenService;
+
+/// Serves tokens.
+#[derive(Debug)]
+pub struct Service(pub Arc<Authority>);
+
+#[tonic::async_trait]
+impl TokenService for Service {
+    async fn create_token(
+        &self,
+        request: Request<pb::CreateTokenRequest>,
+    ) -> Result<Response<pb::CreateTokenResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let created = authority.create_token(call, create(message)).await?;
+                Ok(pb::CreateTokenResponse {
+                    token: Some(token(&created.token)),
+                    value: created.value.expose(),
+                    revision: created.revision.to_string(),
+                    // Each introspection reads the store: what is committed is true
+                    // everywhere.
+                    settled: true,
+                })
+            })
+            .await
+    }
+
+    async fn get_token(
+        &self,
+        request: Request<pb::GetTokenRequest>,
+    ) -> Result<Response<pb::GetTokenResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let mut violations = Violations::default();
+                let kind = inward::kind("kind", message.kind, &mut violations);
+                clean(violations)?;
+                let (tenant_id, token_id) = (&message.tenant_id, &message.token_id);
+                let shown = self.0.get_token(call, tenant_id, token_id, kind).await?;
+                Ok(pb::GetTokenResponse {
+                    token: Some(token(&shown)),
+                })
+            })
+            .await
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<pb::ListTokensRequest>,
+    ) -> Result<Response<pb::ListTokensResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let list = list(&message);
+                let page = self.0.list_tokens(call, listing(message, &list)).await?;
+                Ok(pb::ListTokensResponse {
+                    tokens: page.items.iter().map(token).collect(),
+                    next_page_token: page::token(page.next.as_ref(), &list),
+                })
+            })
+            .await
+    }
+
+    async fn update_token(
+        &self,
+        request: Request<pb::UpdateTokenRequest>,
+    ) -> Result<Response<pb::UpdateTokenResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (shown, revision) = authority.update_token(call, update(message)).await?;
+                Ok(pb::UpdateTokenResponse {
+                    token: Some(token(&shown)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<pb::RevokeTokenRequest>,
+    ) -> Result<Response<pb::RevokeTokenResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let mut violations = Violations::default();
+                let reason = inward::revoke_reason("reason", message.reason, &mut violations);
+                let command = RevokeToken {
+                    kind: inward::kind("kind", message.kind, &mut violations),
+                    tenant_id: message.tenant_id,
+                    token_id: message.token_id,
+                    reason: reason.unwrap_or(RevokeReason::Unspecified),
+                    reason_text: message.reason_text,
+                    violations,
+                };
+                let (shown, revision) = authority.revoke_token(call, command).await?;
+                Ok(pb::RevokeTokenResponse {
+                    token: Some(token(&shown)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+}
+
+/// Turns a token's record into a message.
+pub(super) fn token(shown: &Shown) -> pb::Token {
+    outward::token(&shown.token, &shown.effective, shown.now)
+}
+
+fn create(message: pb::CreateTokenRequest) -> CreateToken {
+    let mut violations = Violations::default();
+    let expiry = match &message.expiry {
+        None => Some(Expiry::Default),
+        Some(WireExpiry::ExpireTime(at)) => {
+            inward::timestamp("expire_time", Some(at), &mut violations).map(Expiry::At)
+        }
+        Some(WireExpiry::Ttl(ttl)) => {
+            inward::duration("ttl", Some(ttl), &mut violations).map(Expiry::After)
+        }
+    };
+    let kind = inward::kind("kind", message.kind, &mut violations);
+    CreateToken {
+        tenant_id: message.tenant_id,
+        user_id: message.user_id,
+        kind: kind.unwrap_or(Kind::Api),
+        name: message.name,
+        scopes: message.scopes,
+        profile: message.profile,
+        expiry,
+        agent_id: message.agent_id,
+        labels: message.labels.into_iter().collect(),
+        violations,
+    }
+}
+
+/// What an update may set.
+const FIELDS: &[&str] = &["name", "scopes", "expire_time", "labels", "disabled"];
+
+fn update(message: pb::UpdateTokenRequest) -> UpdateToken {
+    let mut violations = Violations::default();
+    let populated: Vec<&'static str> = [
+        ("name", !message.name.is_empty()),
+        ("scopes", !message.scopes.is_empty()),
+        ("expire_time", message.expire_time.is_some()),
+        ("labels", !message.labels.is_empty()),
+        ("disabled", message.disabled),
+    ]
+    .into_iter()
+    .filter_map(|(field, given)| given.then_some(field))
+    .collect();
+    let mask = Mask::read(
+        message.update_mask.as_ref(),
+        FIELDS,
+        &populated,
+        &mut violations,
+    );
+    let end = mask
+        .has("expire_time")
+        .then(|| inward::timestamp("expire_time", message.expire_time.as_ref(), &mut violations));
+    let expiry = end.map(|end| end.map_or(Expiry::Never, Expiry::At));
+    UpdateToken {
+        kind: inward::kind("kind", message.kind, &mut violations),
+        etag: inward::etag(&message.etag),
+        expiry,
+        name: mask.has("name").then_some(message.name),
+        scopes: mask.has("scopes").then_some(message.scopes),
+        labels: mask
+            .has("labels")
+            .then(|| message.labels.into_iter().collect()),
+        disabled: mask.has("disabled").then_some(message.disabled),
+        tenant_id: message.tenant_id,
+        token_id: message.token_id,
+        violations,
+    }
+}
+
+/// Returns what a page token of this request is good for.
+fn list(message: &pb::ListTokensRequest) -> List {
+    let expire_before = message.expire_before.as_ref();
+    let expire_before = expire_before
+        .map(|at| format!("{}.{}", at.seconds, at.nanos))
+        .unwrap_or_default();
+    List::named("tokens")
+        .with("tenant_id", &message.tenant_id)
+        .with("user_id", &message.user_id)
+        .with("kind", &message.kind.to_string())
+        .with("state", &message.state.to_string())
+        .with("name_contains", &message.name_contains)
+        .with("hint", &message.hint)
+        .with("expire_before", &expire_before)
+        .with("show_revoked", &message.show_revoked.to_string())
+}
+
+fn listing(message: pb::ListTokensRequest, list: &List) -> ListTokens {
+    let mut violations = Violations::default();
+    let expires_before = message.expire_before.as_ref();
+    let kind = inward::kind("kind", message.kind, &mut violations);
+    ListTokens {
+        page_size: page::size(message.page_size, &mut violations),
+        after: page::position(&message.page_token, list, &mut violations),
+        kind: kind.unwrap_or(Kind::Api),
+        state: inward::state("state", message.state, &mut violations),
+        expires_before: inward::timestamp("expire_before", expires_before, &mut violations),
+        tenant_id: message.tenant_id,
+        user_id: message.user_id,
+        name_contains: message.name_contains,
+        hint: message.hint,
+        show_revoked: message.show_revoked,
+        violations,
+    }
+}

@@ -1,0 +1,309 @@
+//! `UserService`: users and their memberships.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::Opened;
+use super::convert::page::{self, List};
+use super::convert::{Mask, inward, outward};
+use crate::authority::Authority;
+use crate::authority::users::{CreateUser, ListUsers, UpdateUser};
+use crate::domain::principal::Role;
+use crate::domain::reason::{Field, Violations};
+use crate::pb;
+use crate::pb::user_service_server::UserService;
+
+/// Serves users.
+#[derive(Debug)]
+pub struct Service(pub Arc<Authority>);
+
+#[tonic::async_trait]
+impl UserService for Service {
+    async fn create_user(
+        &self,
+        request: Request<pb::CreateUserRequest>,
+    ) -> Result<Response<pb::CreateUserResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let mut violations = Violations::default();
+                let role = inward::role("role", message.role, &mut violations);
+                let command = CreateUser {
+                    tenant_id: message.tenant_id,
+                    external_id: message.external_id,
+                    display_name: message.display_name,
+                    role: role.unwrap_or(Role::Member),
+                    violations,
+                };
+                let (user, member, revision) = authority.create_user(call, command).await?;
+                Ok(pb::CreateUserResponse {
+                    user: Some(outward::user(&user)),
+                    membership: Some(outward::membership(&member)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn get_user(
+        &self,
+        request: Request<pb::GetUserRequest>,
+    ) -> Result<Response<pb::GetUserResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let (user, member) = self
+                    .0
+                    .get_user(call, &message.tenant_id, &message.user_id)
+                    .await?;
+                Ok(pb::GetUserResponse {
+                    user: Some(outward::user(&user)),
+                    membership: member.as_ref().map(outward::membership),
+                })
+            })
+            .await
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<pb::ListUsersRequest>,
+    ) -> Result<Response<pb::ListUsersResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let mut violations = Violations::default();
+                let list = List::named("users")
+                    .with("tenant_id", &message.tenant_id)
+                    .with("external_id", &message.external_id);
+                let command = ListUsers {
+                    page_size: page::size(message.page_size, &mut violations),
+                    after: page::position(&message.page_token, &list, &mut violations),
+                    tenant_id: message.tenant_id,
+                    external_id: message.external_id,
+                    violations,
+                };
+                let page = self.0.list_users(call, command).await?;
+                Ok(pb::ListUsersResponse {
+                    users: page.items.iter().map(outward::user).collect(),
+                    next_page_token: page::token(page.next.as_ref(), &list),
+                })
+            })
+            .await
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<pb::UpdateUserRequest>,
+    ) -> Result<Response<pb::UpdateUserResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (user, revision) = authority.update_user(call, update(message)).await?;
+                Ok(pb::UpdateUserResponse {
+                    user: Some(outward::user(&user)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn suspend_user(
+        &self,
+        request: Request<pb::SuspendUserRequest>,
+    ) -> Result<Response<pb::SuspendUserResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (user, revision) = authority
+                    .suspend_user(call, &message.tenant_id, &message.user_id)
+                    .await?;
+                Ok(pb::SuspendUserResponse {
+                    user: Some(outward::user(&user)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn resume_user(
+        &self,
+        request: Request<pb::ResumeUserRequest>,
+    ) -> Result<Response<pb::ResumeUserResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let (user, revision) = authority
+                    .resume_user(call, &message.tenant_id, &message.user_id)
+                    .await?;
+                Ok(pb::ResumeUserResponse {
+                    user: Some(outward::user(&user)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<pb::DeleteUserRequest>,
+    ) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let etag = inward::etag(&message.etag);
+                let revision = authority
+                    .delete_user(call, &message.tenant_id, &message.user_id, etag)
+                    .await?;
+                Ok(pb::DeleteUserResponse {
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn set_active_tenant(
+        &self,
+        request: Request<pb::SetActiveTenantRequest>,
+    ) -> Result<Response<pb::SetActiveTenantResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let user = authority
+                    .set_active_tenant(call, &message.tenant_id)
+                    .await?;
+                Ok(pb::SetActiveTenantResponse {
+                    user: Some(outward::user(&user)),
+                })
+            })
+            .await
+    }
+
+    async fn add_member(
+        &self,
+        request: Request<pb::AddMemberRequest>,
+    ) -> Result<Response<pb::AddMemberResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let mut violations = Violations::default();
+                let role = inward::role("role", message.role, &mut violations);
+                let role = role.unwrap_or(Role::Member);
+                let (tenant_id, user_id) = (&message.tenant_id, &message.user_id);
+                let (member, revision) = authority
+                    .add_member(call, tenant_id, user_id, role, violations)
+                    .await?;
+                Ok(pb::AddMemberResponse {
+                    membership: Some(outward::membership(&member)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn update_member(
+        &self,
+        request: Request<pb::UpdateMemberRequest>,
+    ) -> Result<Response<pb::UpdateMemberResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let mut violations = Violations::default();
+                let role = inward::role("role", message.role, &mut violations);
+                if role.is_none() && violations.is_empty() {
+                    violations.add("role", Field::Required);
+                }
+                let etag = inward::etag(&message.etag);
+                let (tenant_id, user_id) = (&message.tenant_id, &message.user_id);
+                let (member, revision) = authority
+                    .update_member(call, tenant_id, user_id, role, etag, violations)
+                    .await?;
+                Ok(pb::UpdateMemberResponse {
+                    membership: Some(outward::membership(&member)),
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<pb::RemoveMemberRequest>,
+    ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        opened
+            .mutate(async move {
+                let revision = authority
+                    .remove_member(call, &message.tenant_id, &message.user_id)
+                    .await?;
+                Ok(pb::RemoveMemberResponse {
+                    revision: revision.to_string(),
+                })
+            })
+            .await
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<pb::ListMembersRequest>,
+    ) -> Result<Response<pb::ListMembersResponse>, Status> {
+        let (opened, message) = Opened::of(request)?;
+        let call = opened.call.clone();
+        opened
+            .read(async {
+                let mut violations = Violations::default();
+                let list = List::named("members").with("tenant_id", &message.tenant_id);
+                let size = page::size(message.page_size, &mut violations);
+                let after = page::position(&message.page_token, &list, &mut violations);
+                let tenant_id = &message.tenant_id;
+                let page = self
+                    .0
+                    .list_members(call, tenant_id, after, size, violations)
+                    .await?;
+                Ok(pb::ListMembersResponse {
+                    memberships: page.items.iter().map(outward::membership).collect(),
+                    next_page_token: page::token(page.next.as_ref(), &list),
+                })
+            })
+            .await
+    }
+}
+
+/// What an update may set.
+const FIELDS: &[&str] = &["external_id", "display_name"];
+
+fn update(message: pb::UpdateUserRequest) -> UpdateUser {
+    let mut violations = Violations::default();
+    let mut populated = Vec::new();
+    if !message.external_id.is_empty() {
+        populated.push("external_id");
+    }
+    if !message.display_name.is_empty() {
+        populated.push("display_name");
+    }
+    let mask = Mask::read(
+        message.update_mask.as_ref(),
+        FIELDS,
+        &populated,
+        &mut violations,
+    );
+    UpdateUser {
+        etag: inward::etag(&message.etag),
+        external_id: mask.has("external_id").then_some(message.external_id),
+        display_name: mask.has("display_name").then_some(message.display_name),
+        tenant_id: message.tenant_id,
+        user_id: message.user_id,
+        violations,
+    }
+}
