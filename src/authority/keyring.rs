@@ -175,9 +175,9 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode(&path), 0o700);
-            assert_eq!(mode(&path.join("0001.key")), 0o600);
+            let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode_of(&path), 0o700);
+            assert_eq!(mode_of(&path.join("0001.key")), 0o600);
         }
     }
 

@@ -78,7 +78,7 @@ impl Authority {
             flight,
             cell,
         };
-        let verified = seat.cell.get_or_try_init(|| async {
+        let outcome = seat.cell.get_or_try_init(|| async {
             let secret = value.secret().expose();
             let good = self
                 .hasher
@@ -89,7 +89,7 @@ impl Authority {
             }
             Ok::<bool, Error>(good)
         });
-        verified.await.copied()
+        outcome.await.copied()
     }
 
     /// Gives a row that bcrypt verified a fingerprint under the current key, never

@@ -66,7 +66,7 @@ struct ServerArguments {
     /// [database.directory; default: data]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<String>,
-    /// A file that holds a postgres:// URL [database.url_file]
+    /// A file that holds a `PostgreSQL` URL [database.url_file]
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<String>,
     /// The directory of the keyring [keyring.directory]
@@ -143,6 +143,7 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
     run: impl FnOnce(Config, World) -> F,
 ) -> Result<(), BoxError> {
     let config = read()?;
+    std::panic::set_hook(Box::new(rpc::layers::panic_hook));
     tracing::dispatcher::set_global_default(telemetry::dispatch(&config.telemetry)?)?;
     let world = World {
         clock: Arc::new(SystemClock),

@@ -99,11 +99,14 @@ impl Catalog {
                 Permission::TenantAdmin => matches!(holder.kind, Kind::Api | Kind::Service),
                 Permission::Operator => holder.kind == Kind::Service,
             };
-            return match permission {
-                Permission::Operator if !holder.authority => Err(Field::UnknownScope),
-                _ if !by_kind => Err(Field::ScopeForbiddenForKind),
-                Permission::TenantAdmin if !admin => Err(Field::ScopeAboveRole),
-                _ => Ok(()),
+            return if permission == Permission::Operator && !holder.authority {
+                Err(Field::UnknownScope)
+            } else if !by_kind {
+                Err(Field::ScopeForbiddenForKind)
+            } else if permission == Permission::TenantAdmin && !admin {
+                Err(Field::ScopeAboveRole)
+            } else {
+                Ok(())
             };
         }
         match self.scopes.get(name) {

@@ -18,6 +18,10 @@ pub enum Management {
 
 /// The rules, judged when a token is created or changed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a rule of its own, none a state"
+)]
 pub struct Policy {
     /// Who manages tokens.
     pub management: Management,

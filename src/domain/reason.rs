@@ -124,17 +124,23 @@ pub struct Violation {
     pub reason: Field,
 }
 
+/// The violations that are kept of one request, at most.
+const MOST: usize = 1000;
+
 /// All that is wrong with a request, gathered before it is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// Adds a violation.
+    /// Adds a violation; past the first thousand nobody reads on, and a hostile
+    /// document could have a million.
     pub fn add(&mut self, field: impl Into<String>, reason: Field) {
-        self.0.push(Violation {
-            field: field.into(),
-            reason,
-        });
+        if self.0.len() < MOST {
+            self.0.push(Violation {
+                field: field.into(),
+                reason,
+            });
+        }
     }
 
     /// Returns the value, or notes what is wrong with the field.
@@ -156,6 +162,15 @@ impl Violations {
     /// Returns each violation, in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Violation> {
         self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Violations {
+    type Item = &'a Violation;
+    type IntoIter = std::slice::Iter<'a, Violation>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -188,6 +188,15 @@ impl FromIterator<ScopeName> for ScopeSet {
     }
 }
 
+impl<'a> IntoIterator for &'a ScopeSet {
+    type Item = &'a ScopeName;
+    type IntoIter = std::collections::btree_set::Iter<'a, ScopeName>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl fmt::Debug for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(&self.0).finish()

@@ -52,7 +52,9 @@ impl Opened {
         self,
         use_case: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<Response<T>, Status> {
-        self.read(once_begun(use_case)).await
+        // On the heap: a mutation's state is large, and would be copied on its way
+        // into the task.
+        self.read(once_begun(Box::pin(use_case))).await
     }
 }
 

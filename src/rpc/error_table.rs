@@ -58,7 +58,7 @@ rows! {
         "The call has no credential, or none that is good now.",
         [Error::Unauthenticated];
     Error::PermissionDenied(_) =>
-        "The caller may not do this; decided before anything is read.",
+        "The caller may not do this.",
         each(Denial::ALL, Error::PermissionDenied);
     Error::NotFound(_) =>
         "There is no such thing, or the caller may not know of it.",
@@ -67,7 +67,7 @@ rows! {
         "Something has the name already.",
         each(Taken::ALL, Error::AlreadyExists);
     Error::FailedPrecondition(_) =>
-        "The state of something forbids it; asking again helps once that has changed.",
+        "The state of something forbids it; asking again helps only if that changes.",
         each(Obstacle::ALL, Error::FailedPrecondition);
     Error::EtagMismatch =>
         "The given etag is not the record's: read it again and decide anew.",

@@ -258,10 +258,7 @@ pub fn status(error: &Error, request_id: &RequestId) -> Status {
 /// Turns a failure into the message that tells it inside an answer, and logs it:
 /// what a call of its own would have been told.
 pub fn message(error: &Error, request_id: &RequestId) -> tonic_types::Status {
-    let outcome = Outcome::of(error);
-    outcome.log();
-    let status =
-        Status::with_error_details(outcome.code, outcome.sentence, outcome.details(request_id));
+    let status = status(error, request_id);
     // The details are such a message already.
     prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
         code: status.code().into(),

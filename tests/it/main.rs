@@ -1,1 +1,10 @@
-fn main() {}
+//! The integration tests: one binary, so that there is one thing to link.
+//!
+//! A test that needs a database runs on either, as `name::sqlite` and
+//! `name::postgres`; `make test` starts a `PostgreSQL` for it.
+
+// clippy lets tests unwrap and index only in modules that are for tests alone.
+#[cfg(test)]
+mod rpc;
+#[cfg(test)]
+mod support;

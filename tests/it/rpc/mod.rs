@@ -1,0 +1,3 @@
+//! A file for each RPC, named after it, over the wire.
+
+mod introspect;

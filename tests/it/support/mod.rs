@@ -1,0 +1,34 @@
+//! What tests share: a database each, time that they move, chance that repeats.
+
+mod actor;
+mod clock;
+mod database;
+mod logs;
+mod server;
+
+pub(crate) use actor::{Actor, refusal, refused};
+pub(crate) use clock::{ManualClock, SeededEntropy};
+pub(crate) use database::{Backend, Database, Raw};
+pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
+
+/// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
+/// `name::postgres`. One that is not listed is dead code, which fails the build.
+macro_rules! both_backends {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::support::Backend;
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(Backend::Sqlite).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::$name(Backend::Postgres).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use both_backends;

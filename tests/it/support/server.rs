@@ -1,0 +1,296 @@
+//! A real server on a loopback port, over a database of its own, with time and
+//! chance in the test's hands.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use token_authority::app::{App, BoxError, World};
+use token_authority::config::Config;
+use token_authority::pb;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tracing::dispatcher::DefaultGuard;
+
+use super::actor::Actor;
+use super::logs::Logs;
+use super::{Backend, Database, ManualClock, SeededEntropy};
+
+/// A server. Dropped, it fails a test that did not expect what was logged.
+pub(crate) struct TestServer {
+    pub(crate) database: Database,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) logs: Logs,
+    pub(crate) address: SocketAddr,
+    entropy: Arc<SeededEntropy>,
+    directory: TempDir,
+    operator: String,
+    channel: Channel,
+    stop: CancellationToken,
+    serving: Option<JoinHandle<Result<(), BoxError>>>,
+    expects_alarms: bool,
+    _capturing: Option<DefaultGuard>,
+}
+
+impl TestServer {
+    /// Starts a server over an empty database.
+    pub(crate) async fn start(backend: Backend) -> Self {
+        let (logs, capturing) = Logs::capture();
+        let database = Database::new(backend).await;
+        let clock = Arc::new(ManualClock::new());
+        let entropy = Arc::new(SeededEntropy::new(42));
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&database, &directory);
+        let world = World {
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let app = App::build(&config, world).await.unwrap();
+        let mut operator = String::new();
+        let made = app.bootstrap(|value| {
+            operator = value.expose();
+            Ok(())
+        });
+        assert!(made.await.unwrap(), "a fresh database has no operator");
+        let (address, channel, stop, serving) = serve(app).await;
+        Self {
+            database,
+            clock,
+            logs,
+            address,
+            entropy,
+            directory,
+            operator,
+            channel,
+            stop,
+            serving: Some(serving),
+            expects_alarms: false,
+            _capturing: Some(capturing),
+        }
+    }
+
+    /// Stops the server and starts another over the same database, after `meanwhile`.
+    pub(crate) async fn restart(&mut self, meanwhile: impl AsyncFnOnce(&Database, &TempDir)) {
+        self.stop().await;
+        meanwhile(&self.database, &self.directory).await;
+        let config = config(&self.database, &self.directory);
+        let world = World {
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+        };
+        let app = App::build(&config, world).await.unwrap();
+        let made = app.bootstrap(|_| panic!("a second operator's token")).await;
+        assert!(!made.unwrap(), "the store has an operator");
+        let (address, channel, stop, serving) = serve(app).await;
+        (self.address, self.channel, self.stop, self.serving) =
+            (address, channel, stop, Some(serving));
+    }
+
+    /// Stops the server, its calls finished.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        if let Some(serving) = self.serving.take() {
+            serving.await.unwrap().unwrap();
+        }
+    }
+
+    /// Lets this test log warnings and errors.
+    pub(crate) fn expect_alarms(&mut self) {
+        self.expects_alarms = true;
+    }
+
+    /// Moves the time on.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Returns who holds the operator's token.
+    pub(crate) fn operator(&self) -> Actor {
+        self.actor(&self.operator)
+    }
+
+    /// Returns who presents this credential.
+    pub(crate) fn actor(&self, credential: &str) -> Actor {
+        Actor::new(self.channel.clone(), Some(credential))
+    }
+
+    /// Returns who presents none.
+    pub(crate) fn nobody(&self) -> Actor {
+        Actor::new(self.channel.clone(), None)
+    }
+
+    /// Returns a service that may introspect for all tenants.
+    pub(crate) async fn resource_server(&self) -> Actor {
+        let created = self
+            .operator()
+            .create(pb::CreateTokenRequest {
+                tenant_id: "authority".into(),
+                kind: pb::TokenKind::Service.into(),
+                name: "resource server".into(),
+                scopes: vec!["authority:introspect".into()],
+                ..Default::default()
+            })
+            .await;
+        self.actor(&created.value)
+    }
+
+    /// Makes a tenant with the catalog of [`catalog`], and its administrator, whose
+    /// token administers it.
+    pub(crate) async fn tenant(&self, tenant_id: &str, policy: pb::TenantPolicy) -> Tenant {
+        let operator = self.operator();
+        let request = pb::CreateTenantRequest {
+            tenant_id: tenant_id.into(),
+            token_prefix: format!("{}_", tenant_id.replace('-', "")),
+            policy: Some(policy),
+            ..Default::default()
+        };
+        operator
+            .tenants()
+            .create_tenant(operator.call(request))
+            .await
+            .unwrap();
+        let request = pb::UpdateCatalogRequest {
+            tenant_id: tenant_id.into(),
+            catalog: Some(catalog()),
+            ..Default::default()
+        };
+        operator
+            .scopes()
+            .update_catalog(operator.call(request))
+            .await
+            .unwrap();
+        let admin_id = operator
+            .create_user(tenant_id, "admin", pb::Role::Admin)
+            .await;
+        let admin = self
+            .token_of(tenant_id, &admin_id, &["authority:tenant.admin"])
+            .await;
+        Tenant {
+            tenant_id: tenant_id.into(),
+            admin_id,
+            admin,
+        }
+    }
+
+    /// Makes a user, and a token with these scopes that acts as it.
+    pub(crate) async fn member(&self, tenant: &Tenant, name: &str, scopes: &[&str]) -> Member {
+        let operator = self.operator();
+        let tenant_id = &tenant.tenant_id;
+        let user_id = operator
+            .create_user(tenant_id, name, pb::Role::Member)
+            .await;
+        let actor = self.token_of(tenant_id, &user_id, scopes).await;
+        Member { user_id, actor }
+    }
+
+    /// Makes a token with these scopes that acts as a user, by the operator.
+    pub(crate) async fn token_of(&self, tenant_id: &str, user_id: &str, scopes: &[&str]) -> Actor {
+        let created = self
+            .operator()
+            .create(pb::CreateTokenRequest {
+                tenant_id: tenant_id.into(),
+                user_id: user_id.into(),
+                name: "of the test".into(),
+                scopes: scopes.iter().map(|&scope| scope.into()).collect(),
+                ..Default::default()
+            })
+            .await;
+        self.actor(&created.value)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let alarms = self.logs.alarms();
+        if !std::thread::panicking() && !self.expects_alarms {
+            assert!(
+                alarms.is_empty(),
+                "unexpected warnings or errors; if the test means them, call expect_alarms: {alarms:#?}"
+            );
+        }
+    }
+}
+
+/// A tenant and who administers it.
+pub(crate) struct Tenant {
+    pub(crate) tenant_id: String,
+    pub(crate) admin_id: String,
+    pub(crate) admin: Actor,
+}
+
+/// A user and who holds its token.
+pub(crate) struct Member {
+    pub(crate) user_id: String,
+    pub(crate) actor: Actor,
+}
+
+/// Returns a policy that lets members manage their own tokens.
+pub(crate) fn self_service() -> pb::TenantPolicy {
+    pb::TenantPolicy {
+        token_management: pb::TokenManagement::SelfService.into(),
+        ..Default::default()
+    }
+}
+
+/// Returns a catalog: `read`, `write` that brings it, `admin` for administrators
+/// alone and never for agents, and the profile `editor`.
+pub(crate) fn catalog() -> pb::Catalog {
+    let scope = |name: &str, implies: &[&str]| pb::Scope {
+        name: name.into(),
+        description: format!("May {name}"),
+        implies: implies.iter().map(|&name| name.into()).collect(),
+        ..Default::default()
+    };
+    pb::Catalog {
+        scopes: vec![
+            scope("read", &[]),
+            scope("write", &["read"]),
+            pb::Scope {
+                minimum_role: pb::Role::Admin.into(),
+                forbidden_kinds: vec![pb::TokenKind::Agent.into()],
+                ..scope("admin", &["write"])
+            },
+        ],
+        profiles: vec![pb::Profile {
+            name: "editor".into(),
+            scopes: vec!["write".into()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// Returns a configuration for tests: cheap hashes, a free port.
+fn config(database: &Database, directory: &TempDir) -> Config {
+    let mut config = Config::default();
+    config.server.address.set_port(0);
+    config.server.grace_seconds = 5;
+    config.hashing.cost = 4;
+    config.database.connections = 8;
+    config.keyring.directory = Some(directory.path().join("keyring"));
+    config.keyring.create = Some(true);
+    database.configure(&mut config);
+    config
+}
+
+async fn serve(
+    app: App,
+) -> (
+    SocketAddr,
+    Channel,
+    CancellationToken,
+    JoinHandle<Result<(), BoxError>>,
+) {
+    let address = app.address().unwrap();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(app.serve(stop.clone()));
+    let channel = Channel::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    (address, channel, stop, serving)
+}
