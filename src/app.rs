@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
@@ -45,14 +46,8 @@ pub struct App {
 impl App {
     /// Opens the store, loads the keyring, binds the port.
     pub async fn build(config: &Config, world: World) -> Result<Self, BoxError> {
-        let World { clock, entropy } = world;
-        let store = open_store(config).await?;
-        let (directory, create) = config.keyring();
-        let keyring = Keyring::load(&directory, create, &*entropy)?;
-        let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
-        let authority =
-            Authority::start(store, clock, Arc::clone(&entropy), keyring, hasher).await?;
-        warn_of_missing_keys(&authority).await?;
+        let entropy = Arc::clone(&world.entropy);
+        let authority = open_authority(config, world).await?;
         let address = config.server.address;
         let listener = TcpListener::bind(address)
             .map_err(|error| BoxError::from(format!("can't listen on {address}: {error}")))?;
@@ -113,14 +108,20 @@ impl App {
                 tracing::warn!("calls in flight outlasted the grace and were cut");
                 Ok(())
             }
-            ended = following => match ended {
-                Err(error) if error.is_cancelled() => Ok(()),
-                _ => Err(BoxError::from("the task that follows the store's health ended")),
-            },
+            () = died(following) => {
+                Err(BoxError::from("the task that follows the store's health ended"))
+            }
         };
         abort.abort();
         self.authority.close().await;
         served
+    }
+}
+
+/// Resolves when a task ends that should last; never when it is told to end.
+async fn died(task: JoinHandle<()>) {
+    if task.await.is_err_and(|error| error.is_cancelled()) {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -133,12 +134,25 @@ async fn stopping(
     cut: CancellationToken,
 ) {
     stop.cancelled().await;
-    let _ = following;
+    // Else it would say that all is well, should the store come back meanwhile.
+    following.abort();
     health::report(&reporter, false).await;
     tokio::spawn(async move {
         tokio::time::sleep(grace).await;
         cut.cancel();
     });
+}
+
+/// Opens the store and loads the keyring: an authority that nobody can reach yet.
+pub async fn open_authority(config: &Config, world: World) -> Result<Authority, BoxError> {
+    let World { clock, entropy } = world;
+    let store = open_store(config).await?;
+    let (directory, create) = config.keyring();
+    let keyring = Keyring::load(&directory, create, &*entropy)?;
+    let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
+    let authority = Authority::start(store, clock, entropy, keyring, hasher).await?;
+    warn_of_missing_keys(&authority).await?;
+    Ok(authority)
 }
 
 /// Opens the store that the configuration names; migrates it.
@@ -196,12 +210,17 @@ pub fn operator_token_path(config: &Config) -> PathBuf {
     config.database.directory.join("operator-token")
 }
 
-/// Writes the operator's token to a file that only its owner may read.
+/// Writes the operator's token to a file that only its owner may read, in place of
+/// one that is there.
 pub fn write_operator_token(path: &Path, value: &TokenValue) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
         create_private_directory(directory)?;
     }
-    write_private(path, &format!("{}\n", value.expose()))?;
+    // A new file, put in place whole: one that is there may be open to others.
+    let new = path.with_extension("new");
+    let _ = std::fs::remove_file(&new);
+    write_private(&new, &format!("{}\n", value.expose()))?;
+    std::fs::rename(&new, path)?;
     tracing::info!(
         path = %path.display(),
         hours = OPERATOR_TTL.as_secs() / 3600,

@@ -192,9 +192,10 @@ impl Config {
             let Some(key) = name.strip_prefix(PREFIX) else {
                 continue;
             };
-            match key.to_lowercase().split_once("__") {
-                Some((section, key)) => set(&mut table, section, key, &text, &mut problems),
-                None => problems.push(format!("{name}: no such setting")),
+            // What has no `__` is not ours: Kubernetes gives each pod variables such as
+            // TOKEN_AUTHORITY_PORT for a Service of this name.
+            if let Some((section, key)) = key.to_lowercase().split_once("__") {
+                set(&mut table, section, key, &text, &mut problems);
             }
         }
         for (name, text) in flags {
@@ -261,11 +262,17 @@ impl Config {
             url.is_none() || url_file.is_none(),
             "database.url and database.url_file: set one of them",
         );
-        let external = url.is_some() || url_file.is_some();
-        require(
-            !external || self.keyring.directory.is_some(),
-            "keyring.directory: required with PostgreSQL, where replicas share one keyring",
-        );
+    }
+
+    /// Reports what is missing to serve, beside what is wrong in any case.
+    pub fn check_serving(self) -> Result<Self, Problems> {
+        let external = self.database.url.is_some() || self.database.url_file.is_some();
+        if external && self.keyring.directory.is_none() {
+            let problem =
+                "keyring.directory: required with PostgreSQL, where replicas share one keyring";
+            return Err(Problems(vec![problem.to_owned()]));
+        }
+        Ok(self)
     }
 
     /// Returns the directory of the keyring, and whether a key may be made there.
@@ -384,13 +391,29 @@ mod tests {
     fn every_problem_is_said_at_once() {
         let file = "[server]\naddress = '0.0.0.0:1'\n[hashing]\ncost = 99\n[database]\nurl = 'postgres://u:hunter2@h/d'\n[cache]\nsize = 1\n[telemetry]\nlogs = 'x'\n";
         insta::assert_snapshot!(read(file, &[], &[]).unwrap_err(), @r"
-        the configuration has 5 problem(s):
+        the configuration has 4 problem(s):
           - telemetry: unknown field `logs`, expected `log` or `log_format`
           - cache: no such section
           - server.address: not loopback, and there is no TLS; set server.plaintext = true to serve plain text there
           - hashing.cost: must be 4 to 14
-          - keyring.directory: required with PostgreSQL, where replicas share one keyring
         ");
+    }
+
+    #[test]
+    fn a_keyring_is_required_to_serve_from_postgresql() {
+        let file = "[database]\nurl = 'postgres://h/d'\n";
+        let problems = read(file, &[], &[]).unwrap().check_serving().unwrap_err();
+        assert!(problems.to_string().contains("keyring.directory: required"));
+        assert!(read("", &[], &[]).unwrap().check_serving().is_ok());
+    }
+
+    #[test]
+    fn variables_that_kubernetes_makes_are_not_ours() {
+        let environment = [
+            ("TOKEN_AUTHORITY_PORT", "tcp://10.0.0.1:50051"),
+            ("TOKEN_AUTHORITY_SERVICE_HOST", "10.0.0.1"),
+        ];
+        assert!(read("", &environment, &[]).is_ok());
     }
 
     #[test]

@@ -9,9 +9,10 @@ use crate::domain::policy::Policy;
 use crate::domain::principal::Tenant;
 use crate::domain::scope::{Permission, ScopeSet};
 use crate::domain::text::Labels;
-use crate::domain::token::Kind;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Kind, RevokeReason};
 use crate::domain::value::{Prefix, TokenValue};
-use crate::store::{NewSecret, NewToken};
+use crate::store::{NewSecret, NewToken, Tx};
 
 /// How long the operator's token lives, unless its holder lets it live longer.
 pub const OPERATOR_TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,12 +38,7 @@ impl Authority {
             return Ok(false);
         }
         let now = self.clock.now();
-        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
-        let secret_hash = self
-            .hasher
-            .hash(&tenant_id, value.secret().expose())
-            .await?;
-        let key = self.keyring.current();
+        let made = self.operator_token(now).await?;
         let tenant = Tenant {
             tenant_id: tenant_id.clone(),
             display_name: String::from("Authority"),
@@ -54,9 +50,60 @@ impl Authority {
             suspended_at: None,
             deleted_at: None,
         };
+        let mut tx = self.store.begin().await?;
+        // Another process that inserts it at once waits here for the first.
+        if !tx.insert_tenant(&tenant).await? {
+            return Ok(false);
+        }
+        tx.insert_catalog(&tenant_id, now).await?;
+        self.found(tx, made, vec![Change::TenantChanged(tenant_id)], deliver)
+            .await?;
+        Ok(true)
+    }
+
+    /// Makes an operator's token in place of those that were made like this, which
+    /// are revoked: the way back in for who has the database but no token. On a
+    /// store that has none yet, it is the first.
+    pub async fn replace_operator(
+        &self,
+        deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
+    ) -> Result<(), Error> {
+        let tenant_id = TenantId::authority();
+        let now = self.clock.now();
+        let made = self.operator_token(now).await?;
+        let mut tx = self.store.begin().await?;
+        if tx.lock_tenant(&tenant_id).await?.is_none() {
+            drop(tx);
+            return if self.bootstrap(deliver).await? {
+                Ok(())
+            } else {
+                Err(Error::Unavailable(
+                    "another process made the first token".into(),
+                ))
+            };
+        }
+        let mut changes = Vec::new();
+        for token in tx.list_founding_tokens(&tenant_id).await? {
+            tx.lock_token(token.token_id).await?;
+            tx.mark_token_revoked(&token, RevokeReason::Superseded, "replaced", now)
+                .await?;
+            changes.push(Change::TokenChanged(tenant_id.clone(), token.token_id));
+        }
+        self.found(tx, made, changes, deliver).await
+    }
+
+    /// Returns an operator's token to be, and its value.
+    async fn operator_token(&self, now: Timestamp) -> Result<Made, Error> {
+        let tenant_id = TenantId::authority();
+        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
+        let secret_hash = self
+            .hasher
+            .hash(&tenant_id, value.secret().expose())
+            .await?;
+        let key = self.keyring.current();
         let token = NewToken {
             token_id: TokenId::mint(now, &*self.entropy)?,
-            tenant_id: tenant_id.clone(),
+            tenant_id,
             user_id: None,
             kind: Kind::Service,
             name: String::from("operator"),
@@ -75,19 +122,35 @@ impl Authority {
             secret_hash,
             fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
         };
-        let mut tx = self.store.begin().await?;
-        // Another process that inserts it at once waits here for the first.
-        if !tx.insert_tenant(&tenant).await? {
-            return Ok(false);
-        }
-        tx.insert_catalog(&tenant_id, now).await?;
-        tx.insert_token(&token, &secret).await?;
-        deliver(&value).map_err(|error| Error::Unavailable(Box::new(error)))?;
-        let changes = [
-            Change::TenantChanged(tenant_id.clone()),
-            Change::TokenCreated(tenant_id, token.token_id),
-        ];
-        self.see(tx.close(&changes, &[], now).await?);
-        Ok(true)
+        Ok(Made {
+            token,
+            secret,
+            value,
+        })
     }
+
+    /// Inserts an operator's token, delivers its value and commits.
+    async fn found(
+        &self,
+        mut tx: Tx,
+        made: Made,
+        mut changes: Vec<Change>,
+        deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
+    ) -> Result<(), Error> {
+        tx.insert_token(&made.token, &made.secret).await?;
+        deliver(&made.value).map_err(|error| Error::Unavailable(Box::new(error)))?;
+        changes.push(Change::TokenCreated(
+            made.token.tenant_id,
+            made.token.token_id,
+        ));
+        self.see(tx.close(&changes, &[], made.token.created_at).await?);
+        Ok(())
+    }
+}
+
+/// An operator's token that is not in the store yet.
+struct Made {
+    token: NewToken,
+    secret: NewSecret,
+    value: TokenValue,
 }

@@ -106,7 +106,7 @@ impl Authority {
 impl Scene {
     /// Judges what is asked for, and returns the token to be.
     async fn plan(&mut self, command: &CreateToken, token_id: TokenId) -> Result<NewToken, Error> {
-        let policy = self.tenant.policy.clone();
+        let policy = self.tenant.policy;
         if policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id {
             return Err(Error::PermissionDenied(Denial::MayNotMint));
         }

@@ -1,6 +1,6 @@
 //! Reading and replacing a tenant's catalog.
 
-use super::access::Rpc;
+use super::access::{self, Rpc};
 use super::scene::{check_etag, lost_row};
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::catalog::Draft;
@@ -38,16 +38,18 @@ impl Authority {
         command: UpdateCatalog,
     ) -> Result<(StoredCatalog, Revision), Error> {
         let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
+        access::may(Rpc::UpdateCatalog, &call.caller, Some(&tenant_id))?;
+        // A large document takes a while to judge: not while others wait for the lock.
+        let mut violations = command.violations;
+        let catalog = command.draft.check(&mut violations);
         let mut scene = self
             .begin(&call, Rpc::UpdateCatalog, &tenant_id, &[])
             .await?;
         scene.forbid_reserved()?;
         let present = scene.tx.get_catalog(&tenant_id).await?;
         check_etag(command.etag, present.version)?;
-        let mut violations = command.violations;
-        let catalog = command.draft.check(&mut violations);
         let granted = scene.tx.list_granted_scopes(&tenant_id, scene.now).await?;
-        for scope in granted.iter() {
+        for scope in &granted {
             let lost =
                 present.catalog.scopes.contains_key(scope) && !catalog.scopes.contains_key(scope);
             if lost {

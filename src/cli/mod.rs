@@ -34,6 +34,10 @@ enum Command {
     Quickstart,
     /// Serves gRPC
     Serve(ServerArguments),
+    /// Makes an operator's token in place of the one made at first start: the way
+    /// back in for who has the database but no token. The embedded database must
+    /// not be served meanwhile
+    Bootstrap(ServerArguments),
     /// Brings the database's schema up to date, and ends
     Migrate(ServerArguments),
     /// Prints a generated document
@@ -66,7 +70,7 @@ struct ServerArguments {
     /// [database.directory; default: data]
     #[arg(long, value_name = "DIRECTORY")]
     data: Option<String>,
-    /// A file that holds a `PostgreSQL` URL [database.url_file]
+    /// A file that holds a `postgres://` URL `[database.url_file]`
     #[arg(long, value_name = "FILE")]
     database_url_file: Option<String>,
     /// The directory of the keyring [keyring.directory]
@@ -110,7 +114,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match arguments.command {
         Command::Quickstart => start(|| Ok(quickstart::config()), quickstart::run),
-        Command::Serve(arguments) => start(|| arguments.read(), serve::serve),
+        Command::Serve(arguments) => start(|| arguments.read()?.check_serving(), serve::serve),
+        Command::Bootstrap(arguments) => {
+            start(|| arguments.read()?.check_serving(), serve::bootstrap)
+        }
         Command::Migrate(arguments) => start(|| arguments.read(), serve::migrate),
         Command::Docs {
             document: Document::Errors,

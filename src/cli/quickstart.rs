@@ -45,10 +45,11 @@ struct Teller {
 /// Goes through the story, and keeps serving until told to stop.
 pub(super) async fn run(mut config: Config, world: World) -> Result<(), BoxError> {
     // Kept when the program ends: the lines that were printed read from it.
-    let directory = tempfile::Builder::new()
-        .prefix("token-authority-")
-        .tempdir()?
-        .keep();
+    let mut directory = tempfile::Builder::new();
+    directory.prefix("token-authority-");
+    #[cfg(unix)]
+    directory.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let directory = directory.tempdir()?.keep();
     config.database.directory.clone_from(&directory);
     let app = App::build(&config, world).await?;
     let mut operator = String::new();
@@ -153,7 +154,7 @@ impl Teller {
             "The operator makes a tenant: a product whose values begin with ody_",
             &self.line(
                 "TenantService/CreateTenant",
-                r#"'{"tenant_id":"demo-'$(date +%N)'","token_prefix":"d'$(date +%N)'_","policy":{"unique_names":true}}'"#,
+                r#"'{"tenant_id":"demo-'$(date +%s)'","token_prefix":"d'$(date +%s)'_","policy":{"unique_names":true}}'"#,
             ),
         )?;
         let request = pb::CreateTenantRequest {
@@ -209,7 +210,7 @@ impl Teller {
             &self.line(
                 "UserService/CreateUser",
                 &format!(
-                    r#"'{{"tenant_id":"{TENANT}","external_id":"user-'$(date +%N)'","role":"ROLE_ADMIN"}}'"#
+                    r#"'{{"tenant_id":"{TENANT}","external_id":"user-'$(date +%s)'","role":"ROLE_ADMIN"}}'"#
                 ),
             ),
         )?;
@@ -236,7 +237,7 @@ impl Teller {
         let create = self.line(
             "TokenService/CreateToken",
             &format!(
-                r#"'{{"tenant_id":"{TENANT}","user_id":"'"$(cat {})"'","name":"laptop-'$(date +%N)'","profile":"codex_todos","ttl":"3600s"}}'"#,
+                r#"'{{"tenant_id":"{TENANT}","user_id":"'"$(cat {})"'","name":"laptop-'$(date +%s)'","profile":"codex_todos","ttl":"3600s"}}'"#,
                 self.file("user-id")
             ),
         );
@@ -296,7 +297,7 @@ impl Teller {
             "A token for your services, which may introspect and nothing else",
             &self.line(
                 "TokenService/CreateToken",
-                r#"'{"tenant_id":"authority","kind":"TOKEN_KIND_SERVICE","name":"gateway-'$(date +%N)'","scopes":["authority:introspect"]}'"#,
+                r#"'{"tenant_id":"authority","kind":"TOKEN_KIND_SERVICE","name":"gateway-'$(date +%s)'","scopes":["authority:introspect"]}'"#,
             ),
         )?;
         let request = pb::CreateTokenRequest {

@@ -1,31 +1,22 @@
-//! `serve` and `migrate`.
+//! `serve`, `bootstrap` and `migrate`.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
 use super::print;
 use crate::app::{self, App, BoxError, World};
 use crate::config::Config;
-use crate::lifecycle;
+use crate::domain::value::TokenValue;
+use crate::{authority, lifecycle};
 
 /// Serves until told to stop. On an empty store the operator's token is made first:
 /// printed to a terminal, else written to a file.
 pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> {
     let app = App::build(&config, world).await?;
-    let path = app::operator_token_path(&config);
-    app.bootstrap(|value| {
-        if std::io::stdout().is_terminal() {
-            print(&format!(
-                "The operator's token, shown this once; it ends in 24 hours unless you extend it:\n\n    {}\n\n",
-                value.expose()
-            ))
-        } else {
-            app::write_operator_token(&path, value)
-        }
-    })
-    .await
-    .map_err(|error| BoxError::from(format!("can't make the operator's token ({}): {error}", path.display())))?;
+    let made = app.bootstrap(|value| deliver(&config, value)).await;
+    made.map_err(|error| not_made(&config, error))?;
     let address = app.address()?;
     tracing::info!(server.address = %address, "serving");
     let stop = CancellationToken::new();
@@ -33,6 +24,45 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
     serve_until_told(serving, stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Makes an operator's token in place of the one made at first start, or by this.
+pub(super) async fn bootstrap(config: Config, world: World) -> Result<(), BoxError> {
+    let authority = app::open_authority(&config, world).await?;
+    let made = authority
+        .replace_operator(|value| deliver(&config, value))
+        .await;
+    made.map_err(|error| not_made(&config, error))?;
+    authority.close().await;
+    Ok(())
+}
+
+/// Hands out the operator's token: to a terminal, else to a file.
+fn deliver(config: &Config, value: &TokenValue) -> std::io::Result<()> {
+    if std::io::stdout().is_terminal() {
+        print(&format!(
+            "The operator's token, shown this once; it ends in 24 hours unless you extend it:\n\n    \
+             {}\n\n",
+            value.expose()
+        ))
+    } else {
+        app::write_operator_token(&app::operator_token_path(config), value)
+    }
+}
+
+fn not_made(config: &Config, error: authority::Error) -> BoxError {
+    Box::new(NotMade {
+        path: app::operator_token_path(config),
+        source: error,
+    })
+}
+
+/// The operator's token was not made.
+#[derive(Debug, thiserror::Error)]
+#[error("can't make the operator's token ({path})", path = .path.display())]
+struct NotMade {
+    path: PathBuf,
+    source: authority::Error,
 }
 
 /// Waits for a signal, then for the server to finish; a second signal ends it.

@@ -287,35 +287,51 @@ fn scope_name(text: &str, field: &str, violations: &mut Violations) -> Option<Sc
     violations.check(field, text.parse().map_err(|_| Field::InvalidScope))
 }
 
-/// Returns the scopes that imply themselves. Kahn's algorithm, from both ends: what
-/// is left when the scopes that nothing implies, and those that imply nothing,
-/// have been taken away again and again, lies on a cycle or between two.
+/// Returns the scopes that imply themselves, and those between two such: what is left
+/// when the scopes that nothing implies, and then those that imply nothing, have been
+/// taken away again and again (Kahn's algorithm, from either end). Its time grows with
+/// the number of implications.
 fn cyclic(catalog: &Catalog) -> BTreeSet<ScopeName> {
+    let implications = || {
+        let scopes = catalog.scopes.iter();
+        scopes.flat_map(|(name, scope)| scope.implies.iter().map(move |implied| (name, implied)))
+    };
     let mut left: BTreeSet<&ScopeName> = catalog.scopes.keys().collect();
-    loop {
-        let mut implied: BTreeSet<&ScopeName> = BTreeSet::new();
-        for name in &left {
-            implied.extend(
-                catalog
-                    .scopes
-                    .get(*name)
-                    .into_iter()
-                    .flat_map(|s| &s.implies),
-            );
+    peel(implications(), &mut left);
+    peel(
+        implications().map(|(name, implied)| (implied, name)),
+        &mut left,
+    );
+    left.into_iter().cloned().collect()
+}
+
+/// Takes away, again and again, the names that no edge from a name that is left leads
+/// to.
+fn peel<'a>(
+    edges: impl Iterator<Item = (&'a ScopeName, &'a ScopeName)>,
+    left: &mut BTreeSet<&'a ScopeName>,
+) {
+    let mut leads_to: BTreeMap<&ScopeName, Vec<&ScopeName>> = BTreeMap::new();
+    let mut degree: BTreeMap<&ScopeName, usize> = left.iter().map(|name| (*name, 0)).collect();
+    for (from, to) in edges.filter(|(from, to)| left.contains(from) && left.contains(to)) {
+        leads_to.entry(from).or_default().push(to);
+        *degree.entry(to).or_default() += 1;
+    }
+    let mut free: Vec<&ScopeName> = degree
+        .iter()
+        .filter(|(_, degree)| **degree == 0)
+        .map(|(name, _)| *name)
+        .collect();
+    while let Some(name) = free.pop() {
+        left.remove(name);
+        for to in leads_to.remove(name).unwrap_or_default() {
+            if let Some(degree) = degree.get_mut(to) {
+                *degree -= 1;
+                if *degree == 0 {
+                    free.push(to);
+                }
+            }
         }
-        let keeps = |name: &&ScopeName| {
-            let implies = catalog
-                .scopes
-                .get(*name)
-                .into_iter()
-                .flat_map(|s| &s.implies);
-            implied.contains(*name) && implies.into_iter().any(|other| left.contains(other))
-        };
-        let next: BTreeSet<&ScopeName> = left.iter().copied().filter(keeps).collect();
-        if next.len() == left.len() {
-            return next.into_iter().cloned().collect();
-        }
-        left = next;
     }
 }
 

@@ -141,12 +141,11 @@ mod tests {
         let value = TokenValue::mint("a_".parse().unwrap(), &Zeros).unwrap();
         assert_eq!(value.secret().expose(), "0".repeat(43));
         let key = Key::new(KeyId("k".into()), &[1; 32]);
-        let hex: String = key
-            .fingerprint(value.secret())
+        let fingerprint = key.fingerprint(value.secret());
+        let hex = fingerprint
             .as_bytes()
             .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(
             hex,
             "34c44e7756a0d9d1c03b06f2b540c19aee8fbf1d20a4a488b2e04b24d0ec23a6"

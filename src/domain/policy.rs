@@ -17,7 +17,7 @@ pub enum Management {
 }
 
 /// The rules, judged when a token is created or changed.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a rule of its own, none a state"

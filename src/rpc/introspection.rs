@@ -55,6 +55,8 @@ impl IntrospectionService for Service {
                 for message in message.requests {
                     let result = match self.0.introspect(&caller, question(message)).await {
                         Ok(answered) => BatchResult::Response(answer(answered)),
+                        // The rest would fare alike, each after a wait of its own.
+                        Err(error @ Error::Unavailable(_)) => return Err(error),
                         Err(error) => BatchResult::Status(status::message(&error, &request_id)),
                     };
                     results.push(pb::BatchIntrospectResult {

@@ -226,7 +226,7 @@ fn bad_request(
 ) -> Vec<FieldViolation> {
     let mut room = VIOLATION_BYTES;
     let mut told = Vec::new();
-    for violation in violations.iter() {
+    for violation in violations {
         let (reason, sentence) = (violation.reason.as_str(), violation.reason.sentence());
         // Field and reason stand in both details; 24 bytes frame them.
         let size = 2 * (violation.field.len() + reason.len()) + sentence.len() + 24;

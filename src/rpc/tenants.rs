@@ -226,31 +226,19 @@ fn merge(present: &mut Policy, given: Policy, mask: &Mask) {
         tokens_may_not_mint,
         admins_act_for_admins,
     } = given;
-    let set = |field: &str, put: &mut dyn FnMut()| {
-        if mask.has(field) {
-            put();
-        }
-    };
-    set("policy.token_management", &mut || {
-        present.management = management
-    });
-    set("policy.expiry_required", &mut || {
-        present.expiry_required = expiry_required
-    });
-    set("policy.default_ttl", &mut || {
-        present.default_ttl = default_ttl
-    });
-    set("policy.max_ttl", &mut || present.max_ttl = max_ttl);
-    set("policy.max_tokens_per_user", &mut || {
-        present.max_tokens_per_user = max_tokens_per_user
-    });
-    set("policy.unique_names", &mut || {
-        present.unique_names = unique_names
-    });
-    set("policy.tokens_may_not_mint", &mut || {
-        present.tokens_may_not_mint = tokens_may_not_mint
-    });
-    set("policy.admins_act_for_admins", &mut || {
-        present.admins_act_for_admins = admins_act_for_admins;
-    });
+    macro_rules! put {
+        ($field:ident, $path:literal) => {
+            if mask.has($path) {
+                present.$field = $field;
+            }
+        };
+    }
+    put!(management, "policy.token_management");
+    put!(expiry_required, "policy.expiry_required");
+    put!(default_ttl, "policy.default_ttl");
+    put!(max_ttl, "policy.max_ttl");
+    put!(max_tokens_per_user, "policy.max_tokens_per_user");
+    put!(unique_names, "policy.unique_names");
+    put!(tokens_may_not_mint, "policy.tokens_may_not_mint");
+    put!(admins_act_for_admins, "policy.admins_act_for_admins");
 }

@@ -140,6 +140,7 @@ impl Db {
 
     async fn open_sqlite(path: &Path, settings: PoolSettings) -> Result<Self, Error> {
         let lock = lock(path)?;
+        make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -157,7 +158,6 @@ impl Db {
             .run(&write)
             .await
             .map_err(Error::Migrate)?;
-        restrict(path)?;
         let read = SqlitePoolOptions::new()
             .max_connections(settings.connections.max(1))
             .acquire_timeout(settings.acquire_timeout)
@@ -278,15 +278,15 @@ fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Keeps the database to its owner: it holds hashes.
-#[cfg(unix)]
-fn restrict(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| Error::Open(format!("can't restrict {}: {error}", path.display())))
-}
-
-#[cfg(not(unix))]
-fn restrict(_path: &Path) -> Result<(), Error> {
-    Ok(())
+/// Makes the database's file, if there is none, for its owner alone: it holds
+/// hashes. The files that `SQLite` keeps beside it get the same mode.
+fn make_private(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let opened = options.open(path);
+    opened
+        .map(drop)
+        .map_err(|error| Error::Open(format!("can't open {}: {error}", path.display())))
 }

@@ -36,15 +36,14 @@ const FIND_MEMBERSHIP: &str = concat!(
      WHERE tenant_id = $1 AND user_id = $2 AND removed_at IS NULL"
 );
 
-const LIST_MEMBERS: &str = concat!(
-    "SELECT m.tenant_id, m.user_id, m.role, m.version, m.created_at, m.updated_at
-       FROM memberships m
-       JOIN users u ON u.user_id = m.user_id
-      WHERE m.tenant_id = $1 AND m.removed_at IS NULL AND u.deleted_at IS NULL
-        AND (m.created_at, m.user_id) < ($2, $3)
-      ORDER BY m.created_at DESC, m.user_id DESC
-      LIMIT $4"
-);
+const LIST_MEMBERS: &str = "
+    SELECT m.tenant_id, m.user_id, m.role, m.version, m.created_at, m.updated_at
+      FROM memberships m
+      JOIN users u ON u.user_id = m.user_id
+     WHERE m.tenant_id = $1 AND m.removed_at IS NULL AND u.deleted_at IS NULL
+       AND (m.created_at, m.user_id) < ($2, $3)
+     ORDER BY m.created_at DESC, m.user_id DESC
+     LIMIT $4";
 
 const LIST_MEMBERSHIPS_BY_USER: &str = "
     SELECT m.tenant_id, m.user_id, m.role, m.version, m.created_at, m.updated_at

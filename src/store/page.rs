@@ -1,4 +1,4 @@
-//! Keyset paging: newest first, by (created_at, id).
+//! Keyset paging: newest first, by `(created_at, id)`.
 
 use crate::domain::time::Timestamp;
 

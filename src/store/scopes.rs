@@ -149,7 +149,7 @@ impl Tx {
         let mut granted = ScopeSet::default();
         for row in rows {
             let set = ScopeSet::from_text(&row.scopes).map_err(|_| corrupt("tokens", "scopes"))?;
-            for scope in set.iter() {
+            for scope in &set {
                 granted.insert(scope.clone());
             }
         }

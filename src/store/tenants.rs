@@ -110,6 +110,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
 ];
 
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column")]
 struct TenantRow {
     tenant_id: String,
     display_name: String,

@@ -141,6 +141,17 @@ const COUNT_TOKENS_BY_TENANT: &str = "
     SELECT COUNT(*) AS count
       FROM (SELECT 1 FROM tokens WHERE tenant_id = $1 LIMIT 1) AS any_token";
 
+/// Tokens that no caller created: the operator's, made at first start or by proof
+/// of access to the database.
+const LIST_FOUNDING_TOKENS: &str = concat!(
+    "SELECT ",
+    token_columns!(),
+    " FROM tokens t ",
+    token_joins!(),
+    " WHERE t.tenant_id = $1 AND t.created_by IS NULL AND t.revoked_at IS NULL
+      ORDER BY t.token_id"
+);
+
 const MARK_TOKEN_CHANGED: &str = "
     UPDATE tokens
        SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
@@ -178,6 +189,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("count_live_tokens_by_user", COUNT_LIVE_TOKENS_BY_USER),
     ("count_tokens_by_name", COUNT_TOKENS_BY_NAME),
     ("count_tokens_by_tenant", COUNT_TOKENS_BY_TENANT),
+    ("list_founding_tokens", LIST_FOUNDING_TOKENS),
     ("mark_token_changed", MARK_TOKEN_CHANGED),
     ("mark_token_revoked", MARK_TOKEN_REVOKED),
     ("record_fingerprint", RECORD_FINGERPRINT),
@@ -533,6 +545,20 @@ impl Tx {
             tenant_id.as_str()
         )?;
         Ok(row.is_some_and(|row| row.count > 0))
+    }
+
+    /// Lists a tenant's unrevoked tokens that no caller created.
+    pub async fn list_founding_tokens(
+        &mut self,
+        tenant_id: &TenantId,
+    ) -> Result<Vec<Token>, Error> {
+        let rows = fetch_all!(
+            self.inner,
+            TokenRow,
+            LIST_FOUNDING_TOKENS,
+            tenant_id.as_str()
+        )?;
+        rows.into_iter().map(Token::try_from).collect()
     }
 
     /// Writes what may be changed of a token, if its version is still `token`'s

@@ -4,6 +4,7 @@ mod actor;
 mod clock;
 mod database;
 mod logs;
+pub(crate) mod raw;
 mod server;
 
 pub(crate) use actor::{Actor, refusal, refused};

@@ -1,0 +1,293 @@
+//! Who may call what, for every RPC of the compiled descriptor: nobody without a
+//! credential, nobody of another tenant, nobody without the permission, and who has
+//! it. An RPC without a row in the access table, or without a case here, fails.
+
+use prost_reflect::{MethodDescriptor, Value};
+use token_authority::authority::access::{Need, Rpc};
+use token_authority::pb;
+
+use crate::support::raw::{call, methods, path};
+use crate::support::{Actor, Backend, Tenant, TestServer, both_backends, refusal, self_service};
+
+both_backends!(every_rpc_is_for_those_who_may_and_for_nobody_else);
+
+#[test]
+fn every_rpc_has_a_row_and_every_row_an_rpc() {
+    let compiled: Vec<String> = methods().iter().map(path).collect();
+    for path in &compiled {
+        assert!(
+            Rpc::from_path(path).is_some(),
+            "{path} has no row in authority/access.rs: say there who may call it, and add its \
+             case to this file"
+        );
+    }
+    for rpc in Rpc::ALL {
+        assert!(
+            compiled.iter().any(|path| path == rpc.path()),
+            "{} has a row in authority/access.rs, but there is no such RPC",
+            rpc.path()
+        );
+    }
+}
+
+/// What calls are about: a tenant with a user and a token, and a stranger.
+struct Scene<'a> {
+    t: &'a TestServer,
+    tenant: Tenant,
+    user_id: String,
+    token_id: String,
+    value: String,
+    outsider_id: String,
+}
+
+impl<'a> Scene<'a> {
+    async fn new(t: &'a TestServer, name: &str) -> Self {
+        let tenant = t.tenant(name, self_service()).await;
+        let user = t.member(&tenant, "user", &[]).await;
+        let created = tenant
+            .admin
+            .create(pb::CreateTokenRequest {
+                tenant_id: "active".into(),
+                user_id: user.user_id.clone(),
+                name: "target".into(),
+                ..Default::default()
+            })
+            .await;
+        // Vouched for by the tenant and no member of it any more.
+        let outsider_id = t
+            .operator()
+            .create_user(name, "outsider", pb::Role::Member)
+            .await;
+        let request = pb::RemoveMemberRequest {
+            tenant_id: name.into(),
+            user_id: outsider_id.clone(),
+        };
+        let mut users = tenant.admin.users();
+        users
+            .remove_member(tenant.admin.call(request))
+            .await
+            .unwrap();
+        Self {
+            t,
+            user_id: user.user_id,
+            token_id: created.token.unwrap().token_id,
+            value: created.value,
+            tenant,
+            outsider_id,
+        }
+    }
+
+    /// Returns a user's token, of either role, with just these scopes.
+    async fn token(&self, role: pb::Role, scopes: &[&str]) -> Actor {
+        let tenant_id = &self.tenant.tenant_id;
+        let name = format!("{}{}", role.as_str_name(), scopes.concat());
+        let operator = self.t.operator();
+        let user_id = operator.create_user(tenant_id, &name, role).await;
+        self.t.token_of(tenant_id, &user_id, scopes).await
+    }
+
+    /// Returns a service's token, of this tenant, with just these scopes.
+    async fn service(&self, scopes: &[&str]) -> Actor {
+        let created = self
+            .t
+            .operator()
+            .create(pb::CreateTokenRequest {
+                tenant_id: self.tenant.tenant_id.clone(),
+                kind: pb::TokenKind::Service.into(),
+                name: "service".into(),
+                scopes: scopes.iter().map(|&scope| scope.into()).collect(),
+                ..Default::default()
+            })
+            .await;
+        self.t.actor(&created.value)
+    }
+
+    /// Returns a request's fields that make a call of this RPC succeed for who may.
+    fn request(&self, rpc: Rpc) -> Vec<(&'static str, Value)> {
+        let text = |text: &str| Value::String(text.to_owned());
+        let tenant = ("tenant_id", text(&self.tenant.tenant_id));
+        let user = ("user_id", text(&self.user_id));
+        let token = ("token_id", text(&self.token_id));
+        let name = ("display_name", text("New"));
+        // Without `_`: an RPC that is added does not compile before it has a case.
+        match rpc {
+            Rpc::Introspect => vec![tenant, ("token", text(&self.value))],
+            Rpc::BatchIntrospect => {
+                let method = method(rpc);
+                let requests = method.input().get_field_by_name("requests").unwrap();
+                let kind = requests.kind();
+                let mut request =
+                    prost_reflect::DynamicMessage::new(kind.as_message().unwrap().clone());
+                request.set_field_by_name("tenant_id", tenant.1);
+                request.set_field_by_name("token", text(&self.value));
+                vec![("requests", Value::List(vec![Value::Message(request)]))]
+            }
+            Rpc::WhoAmI | Rpc::ListTenants => vec![],
+            Rpc::CreateToken => {
+                let kind = Value::EnumNumber(pb::TokenKind::Api.into());
+                vec![tenant, user, ("name", text("new")), ("kind", kind)]
+            }
+            Rpc::GetToken | Rpc::RevokeToken => vec![tenant, token],
+            Rpc::UpdateToken => vec![tenant, token, ("name", text("renamed"))],
+            Rpc::CreateTenant => {
+                let fresh = format!("{}-2", self.tenant.tenant_id);
+                let prefix = format!("x{}_", self.tenant.tenant_id.replace('-', ""));
+                vec![("tenant_id", text(&fresh)), ("token_prefix", text(&prefix))]
+            }
+            Rpc::GetTenant
+            | Rpc::SuspendTenant
+            | Rpc::ResumeTenant
+            | Rpc::DeleteTenant
+            | Rpc::ListTokens
+            | Rpc::ListUsers
+            | Rpc::ListMembers
+            | Rpc::GetCatalog
+            | Rpc::SetActiveTenant => vec![tenant],
+            Rpc::UpdateTenant => vec![tenant, name],
+            Rpc::CreateUser => vec![tenant, ("external_id", text("new"))],
+            Rpc::GetUser
+            | Rpc::SuspendUser
+            | Rpc::ResumeUser
+            | Rpc::DeleteUser
+            | Rpc::RemoveMember => vec![tenant, user],
+            Rpc::UpdateUser => vec![tenant, user, name],
+            Rpc::AddMember => vec![tenant, ("user_id", text(&self.outsider_id))],
+            Rpc::UpdateMember => {
+                let role = Value::EnumNumber(pb::Role::Admin.into());
+                vec![tenant, user, ("role", role)]
+            }
+            Rpc::UpdateCatalog => {
+                let field = method(rpc).input().get_field_by_name("catalog").unwrap();
+                let kind = field.kind();
+                let catalog =
+                    prost_reflect::DynamicMessage::new(kind.as_message().unwrap().clone());
+                vec![tenant, ("catalog", Value::Message(catalog))]
+            }
+        }
+    }
+}
+
+/// Returns whether a call names the tenant that it acts in.
+fn names_tenant(rpc: Rpc) -> bool {
+    !matches!(
+        rpc,
+        Rpc::Introspect | Rpc::BatchIntrospect | Rpc::WhoAmI | Rpc::ListTenants | Rpc::CreateTenant
+    )
+}
+
+fn method(rpc: Rpc) -> MethodDescriptor {
+    let found = methods()
+        .into_iter()
+        .find(|method| path(method) == rpc.path());
+    found.unwrap()
+}
+
+/// The permissions that do not suffice for a need, each alone.
+fn short_of(need: Need) -> &'static [&'static str] {
+    match need {
+        Need::Authenticated => &[],
+        Need::Introspect | Need::Operator => &[
+            "authority:tokens.read",
+            "authority:tokens.write",
+            "authority:tenant.admin",
+        ],
+        Need::TokensRead => &["authority:tokens.write", "authority:introspect"],
+        Need::TokensWrite => &["authority:tokens.read", "authority:introspect"],
+        Need::TenantAdmin => &[
+            "authority:tokens.read",
+            "authority:tokens.write",
+            "authority:introspect",
+        ],
+    }
+}
+
+async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let stranger = t.tenant("stranger", self_service()).await;
+    for (number, &rpc) in Rpc::ALL.iter().enumerate() {
+        let scene = Scene::new(&t, &format!("tenant-{number}")).await;
+        let method = method(rpc);
+        let fields = scene.request(rpc);
+        let attempt = async |actor: &Actor| match call(actor, &method, &fields).await {
+            Ok(_) => String::from("OK"),
+            Err(status) => refusal(&status),
+        };
+        let what = rpc.path();
+
+        // No credential, one that was never given out, and one that is over.
+        let unauthenticated = "Unauthenticated CALLER_UNAUTHENTICATED";
+        assert_eq!(attempt(&t.nobody()).await, unauthenticated, "{what}");
+        assert_eq!(
+            attempt(&t.actor("nonsense")).await,
+            unauthenticated,
+            "{what}"
+        );
+        let revoked = scene
+            .tenant
+            .admin
+            .issue("revoked", &["authority:tenant.admin"])
+            .await;
+        let token_id = revoked.token.unwrap().token_id;
+        scene.tenant.admin.revoke("active", &token_id).await;
+        assert_eq!(
+            attempt(&t.actor(&revoked.value)).await,
+            unauthenticated,
+            "{what}"
+        );
+
+        // Another tenant's administrator: the tenant is not there.
+        let outside = attempt(&stranger.admin).await;
+        let expected = match rpc {
+            Rpc::WhoAmI => "OK",
+            _ if names_tenant(rpc) => "NotFound TENANT_NOT_FOUND",
+            _ => "PermissionDenied PERMISSION_DENIED",
+        };
+        assert_eq!(
+            outside, expected,
+            "{what} by another tenant's administrator"
+        );
+
+        // One's own tenant, without the permission: whatever the user's role is.
+        let bare = scene.token(pb::Role::Admin, &[]).await;
+        let expected = match rpc.need() {
+            Need::Authenticated => "OK",
+            _ => "PermissionDenied PERMISSION_DENIED",
+        };
+        assert_eq!(
+            attempt(&bare).await,
+            expected,
+            "{what} without a permission"
+        );
+        for permission in short_of(rpc.need()) {
+            let short = scene.token(pb::Role::Admin, &[permission]).await;
+            let denied = "PermissionDenied PERMISSION_DENIED";
+            assert_eq!(attempt(&short).await, denied, "{what} with {permission}");
+        }
+
+        // A member with the permission for its own reaches nobody else's.
+        let own = match rpc.need() {
+            Need::TokensRead => Some("authority:tokens.read"),
+            Need::TokensWrite => Some("authority:tokens.write"),
+            _ => None,
+        };
+        if let Some(own) = own {
+            let member = scene.token(pb::Role::Member, &[own]).await;
+            let expected = match rpc {
+                Rpc::ListTokens => "OK",
+                Rpc::CreateToken => "PermissionDenied PERMISSION_DENIED",
+                _ => "NotFound TOKEN_NOT_FOUND",
+            };
+            assert_eq!(attempt(&member).await, expected, "{what} of another's");
+        }
+
+        // And who may.
+        let right = match rpc.need() {
+            Need::Introspect => scene.service(&["authority:introspect"]).await,
+            Need::Operator => t.operator(),
+            Need::Authenticated | Need::TokensRead | Need::TokensWrite | Need::TenantAdmin => {
+                scene.tenant.admin.clone()
+            }
+        };
+        assert_eq!(attempt(&right).await, "OK", "{what} by who may");
+    }
+}
