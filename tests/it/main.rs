@@ -7,4 +7,6 @@
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod support;
