@@ -8,6 +8,7 @@ use crate::domain::change::{ChangeNumber, Version};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::scope::ScopeSet;
+use crate::domain::text::folded;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, State, Token};
 use crate::domain::value::Lookup;
@@ -46,10 +47,10 @@ macro_rules! token_columns {
              u.deleted_at AS owner_deleted_at, m.role AS owner_role,
              (SELECT e.created_at FROM epochs e WHERE ",
             $crate::store::tokens::covers!(),
-            " ORDER BY e.number LIMIT 1) AS epoch_at,
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_at,
              (SELECT e.reason FROM epochs e WHERE ",
             $crate::store::tokens::covers!(),
-            " ORDER BY e.number LIMIT 1) AS epoch_reason"
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason"
         )
     };
 }
@@ -141,19 +142,24 @@ const COUNT_TOKENS_BY_TENANT: &str = "
     SELECT COUNT(*) AS count
       FROM (SELECT 1 FROM tokens WHERE tenant_id = $1 LIMIT 1) AS any_token";
 
-const MARK_TOKEN_CHANGED: &str = "
-    UPDATE tokens
-       SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
-           disabled_at = $8, version = version + 1, updated_at = $9
-     WHERE token_id = $1 AND version = $2 AND revoked_at IS NULL
-    RETURNING token_id";
+/// An epoch leaves the version of what it covers, so the guard asks for epochs, too.
+const MARK_TOKEN_CHANGED: &str = concat!(
+    "UPDATE tokens AS t
+        SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
+            disabled_at = $8, version = version + 1, updated_at = $9
+      WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
+    revoked!(),
+    " RETURNING token_id"
+);
 
-const MARK_TOKEN_REVOKED: &str = "
-    UPDATE tokens
-       SET revoked_at = $3, revoke_reason = $4, revoke_text = $5, version = version + 1,
-           updated_at = $3
-     WHERE token_id = $1 AND version = $2 AND revoked_at IS NULL
-    RETURNING token_id";
+const MARK_TOKEN_REVOKED: &str = concat!(
+    "UPDATE tokens AS t
+        SET revoked_at = $3, revoke_reason = $4, revoke_text = $5, version = version + 1,
+            updated_at = $3
+      WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
+    revoked!(),
+    " RETURNING token_id"
+);
 
 /// A fingerprint is written for the key that the caller read, or not at all.
 const RECORD_FINGERPRINT: &str = "
@@ -365,7 +371,7 @@ fn labels(labels: &crate::domain::text::Labels) -> Result<String, Error> {
 /// Returns the pattern that finds a text anywhere, the text's own wildcards escaped.
 fn contains(text: &str) -> String {
     let mut pattern = String::from("%");
-    for character in text.to_lowercase().chars() {
+    for character in folded(text).chars() {
         if matches!(character, '%' | '_' | '\\') {
             pattern.push('\\');
         }
@@ -392,7 +398,7 @@ impl Tx {
             token.user_id.map(UserId::uuid),
             token.kind.as_str(),
             token.name.as_str(),
-            token.name.to_lowercase(),
+            folded(&token.name),
             secret.hint.as_str(),
             token.scopes.to_text(),
             token.profile.as_str(),
@@ -548,7 +554,7 @@ impl Tx {
             token.token_id.uuid(),
             token.version.0,
             token.name.as_str(),
-            token.name.to_lowercase(),
+            folded(&token.name),
             token.scopes.to_text(),
             labels(&token.labels)?,
             token.expires_at.map(Timestamp::millis),

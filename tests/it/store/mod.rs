@@ -1,8 +1,11 @@
 //! The store's conformance: every method of it, on both databases.
 
+mod epochs;
 mod memberships;
 mod scopes;
 mod tenants;
+mod token_lists;
+mod tokens;
 mod users;
 
 use std::time::Duration;
