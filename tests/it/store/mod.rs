@@ -1,6 +1,9 @@
 //! The store's conformance: every method of it, on both databases.
 
+mod changes;
 mod epochs;
+mod faults;
+mod introspection;
 mod memberships;
 mod scopes;
 mod tenants;
