@@ -7,6 +7,10 @@
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]
+mod schema_parity;
+#[cfg(test)]
 mod store;
+#[cfg(test)]
+mod store_sql;
 #[cfg(test)]
 mod support;
