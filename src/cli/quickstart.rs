@@ -483,20 +483,14 @@ fn catalog() -> pb::Catalog {
 /// Returns the request that sets the catalog, as JSON for grpcurl.
 fn catalog_json() -> String {
     let catalog = catalog();
-    let scopes: Vec<_> = catalog
-        .scopes
-        .iter()
-        .map(|scope| {
-            serde_json::json!({
-                "name": scope.name, "description": scope.description, "implies": scope.implies
-            })
+    let scope = |scope: &pb::Scope| {
+        serde_json::json!({
+            "name": scope.name, "description": scope.description, "implies": scope.implies
         })
-        .collect();
-    let profiles: Vec<_> = catalog
-        .profiles
-        .iter()
-        .map(|profile| serde_json::json!({ "name": profile.name, "scopes": profile.scopes }))
-        .collect();
+    };
+    let profile = |profile: &pb::Profile| serde_json::json!({ "name": profile.name, "scopes": profile.scopes });
+    let scopes: Vec<_> = catalog.scopes.iter().map(scope).collect();
+    let profiles: Vec<_> = catalog.profiles.iter().map(profile).collect();
     let request = serde_json::json!({
         "tenant_id": TENANT, "catalog": { "scopes": scopes, "profiles": profiles }
     });

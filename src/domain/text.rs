@@ -54,6 +54,15 @@ pub fn prose(text: &str) -> Result<String, Field> {
     Ok(text.to_owned())
 }
 
+/// Returns the text as searches compare it, the same for all spellings that differ in
+/// case alone: ß and SS, σ and ς too, which lower case by itself keeps apart.
+pub fn folded(text: &str) -> String {
+    text.chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
 /// A token's labels.
 pub type Labels = BTreeMap<String, String>;
 
@@ -84,6 +93,15 @@ mod tests {
         for bad in ["", "  ", "a\0b", "a\nb"] {
             assert_eq!(name(bad), Err(Field::InvalidName), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn spellings_that_differ_in_case_fold_to_one() {
+        for (a, b) in [("Name", "nAME"), ("STRASSE", "Straße"), ("ΟΔΟΣ", "οδος")] {
+            assert_eq!(folded(a), folded(b));
+        }
+        // A part of a name folds to a part of the folded name.
+        assert!(folded("ΟΔΟΣΟΔΟΣ").contains(&folded("ΟΔΟΣ")));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Db {
 
     async fn open_sqlite(path: &Path, settings: PoolSettings) -> Result<Self, Error> {
         let lock = lock(path)?;
-        make_private(path)?;
+        restrict(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -171,12 +171,18 @@ impl Db {
     }
 
     async fn open_postgres(url: &SecretUrl, settings: PoolSettings) -> Result<Self, Error> {
-        let options = PgConnectOptions::from_str(&url.0).map_err(|_| {
-            // The driver's own message may repeat the URL, password and all.
-            Error::Open(String::from(
-                "the database's URL is not of the form postgres://…",
-            ))
-        })?;
+        // The driver takes any scheme, and its message may repeat the URL, password and
+        // all.
+        let options = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.0.starts_with(scheme))
+            .then(|| PgConnectOptions::from_str(&url.0).ok())
+            .flatten()
+            .ok_or_else(|| {
+                Error::Open(String::from(
+                    "the database's URL is not of the form postgres://…",
+                ))
+            })?;
         let unlimited = options.application_name("token-authority");
         // A paused or cut-off writer must not hold the log's lock for ever.
         let options = unlimited.clone().options([
@@ -278,15 +284,22 @@ fn lock(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Makes the database's file, if there is none, for its owner alone: it holds
-/// hashes. The files that `SQLite` keeps beside it get the same mode.
-fn make_private(path: &Path) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let opened = options.open(path);
-    opened
-        .map(drop)
-        .map_err(|error| Error::Open(format!("can't open {}: {error}", path.display())))
+/// Keeps the database to its owner: it holds hashes. This comes before `SQLite`
+/// opens the file, whose mode it gives to the log beside it.
+#[cfg(unix)]
+fn restrict(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
+        .map_err(|error| Error::Open(format!("can't restrict {}: {error}", path.display())))
+}
+
+#[cfg(not(unix))]
+fn restrict(_path: &Path) -> Result<(), Error> {
+    Ok(())
 }

@@ -175,7 +175,7 @@ impl Tx {
 
     /// Takes the next number, logs the changes under it, stamps the epochs and
     /// the created tokens with it, and commits: the closing group, with nothing
-    /// after it. Without a change no number is taken. On an error the outcome is
+    /// after it. Without a change or an epoch no number is taken. On an error the outcome is
     /// unknown.
     pub async fn close(
         mut self,
@@ -183,7 +183,7 @@ impl Tx {
         epochs: &[Epoch],
         now: Timestamp,
     ) -> Result<Revision, Error> {
-        if changes.is_empty() {
+        if changes.is_empty() && epochs.is_empty() {
             let head = self.get_head().await?;
             self.inner.commit().await?;
             return Ok(head);

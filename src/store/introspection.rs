@@ -6,7 +6,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use super::backend::{fetch_optional, on_pool};
 use super::row::{corrupt, optional_time};
 use super::scopes;
-use super::tokens::{TokenRow, token_columns, token_joins};
+use super::token_row::{TokenRow, token_columns, token_joins};
 use super::{Error, Store, Tx};
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};

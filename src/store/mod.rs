@@ -10,6 +10,7 @@ mod page;
 mod row;
 mod scopes;
 mod tenants;
+mod token_row;
 mod tokens;
 mod users;
 

@@ -2,7 +2,7 @@
 
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::row::{corrupt, time};
-use super::tokens::revoked;
+use super::token_row::revoked;
 use super::{Error, Tx};
 use crate::domain::catalog::Catalog;
 use crate::domain::change::Version;

@@ -2,68 +2,16 @@
 
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::page::{Page, Position};
-use super::row::{corrupt, optional_time, role, tenant_id, time};
+use super::row::corrupt;
+use super::token_row::{TokenRow, revoked, token_columns, token_joins};
 use super::{Error, Tx};
-use crate::domain::change::{ChangeNumber, Version};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::scope::ScopeSet;
+use crate::domain::text::folded;
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, State, Token};
+use crate::domain::token::{Kind, RevokeReason, State, Token};
 use crate::domain::value::Lookup;
-
-/// Whether the epoch `e` covers the token `t`.
-macro_rules! covers {
-    () => {
-        "e.number > t.created_number
-         AND (e.user_id = t.user_id OR (e.user_id IS NULL AND e.tenant_id = t.tenant_id))
-         AND (e.tenant_id IS NULL OR e.tenant_id = t.tenant_id)
-         AND (e.kind IS NULL OR e.kind = t.kind)"
-    };
-}
-
-/// Whether the token `t` is revoked, by itself or by an epoch.
-macro_rules! revoked {
-    () => {
-        concat!(
-            "(t.revoked_at IS NOT NULL OR EXISTS (SELECT 1 FROM epochs e WHERE ",
-            $crate::store::tokens::covers!(),
-            "))"
-        )
-    };
-}
-
-/// The columns of a token, its owner and its earliest epoch, in each statement
-/// that reads one; goes with [`token_joins`].
-macro_rules! token_columns {
-    () => {
-        concat!(
-            "t.token_id, t.tenant_id, t.user_id, t.kind, t.name, t.hint, t.scopes, t.profile,
-             t.agent_id, t.labels, t.created_by, t.version, t.created_number, t.created_at,
-             t.updated_at, t.expires_at, t.disabled_at, t.revoked_at, t.revoke_reason,
-             t.revoke_text,
-             u.external_id AS owner_external_id, u.suspended_at AS owner_suspended_at,
-             u.deleted_at AS owner_deleted_at, m.role AS owner_role,
-             (SELECT e.created_at FROM epochs e WHERE ",
-            $crate::store::tokens::covers!(),
-            " ORDER BY e.number LIMIT 1) AS epoch_at,
-             (SELECT e.reason FROM epochs e WHERE ",
-            $crate::store::tokens::covers!(),
-            " ORDER BY e.number LIMIT 1) AS epoch_reason"
-        )
-    };
-}
-
-/// The tables beside `tokens t` that [`token_columns`] reads.
-macro_rules! token_joins {
-    () => {
-        " LEFT JOIN users u ON u.user_id = t.user_id
-          LEFT JOIN memberships m ON m.tenant_id = t.tenant_id AND m.user_id = t.user_id
-                                 AND m.removed_at IS NULL "
-    };
-}
-
-pub(super) use {covers, revoked, token_columns, token_joins};
 
 const INSERT_TOKEN: &str = "
     INSERT INTO tokens (token_id, tenant_id, user_id, kind, name, name_folded, hint, scopes,
@@ -152,19 +100,24 @@ const LIST_FOUNDING_TOKENS: &str = concat!(
       ORDER BY t.token_id"
 );
 
-const MARK_TOKEN_CHANGED: &str = "
-    UPDATE tokens
-       SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
-           disabled_at = $8, version = version + 1, updated_at = $9
-     WHERE token_id = $1 AND version = $2 AND revoked_at IS NULL
-    RETURNING token_id";
+/// An epoch leaves the version of what it covers, so the guard asks for epochs, too.
+const MARK_TOKEN_CHANGED: &str = concat!(
+    "UPDATE tokens AS t
+        SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
+            disabled_at = $8, version = version + 1, updated_at = $9
+      WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
+    revoked!(),
+    " RETURNING token_id"
+);
 
-const MARK_TOKEN_REVOKED: &str = "
-    UPDATE tokens
-       SET revoked_at = $3, revoke_reason = $4, revoke_text = $5, version = version + 1,
-           updated_at = $3
-     WHERE token_id = $1 AND version = $2 AND revoked_at IS NULL
-    RETURNING token_id";
+const MARK_TOKEN_REVOKED: &str = concat!(
+    "UPDATE tokens AS t
+        SET revoked_at = $3, revoke_reason = $4, revoke_text = $5, version = version + 1,
+            updated_at = $3
+      WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
+    revoked!(),
+    " RETURNING token_id"
+);
 
 /// A fingerprint is written for the key that the caller read, or not at all.
 const RECORD_FINGERPRINT: &str = "
@@ -260,106 +213,6 @@ pub struct TokenFilter {
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct TokenRow {
-    token_id: uuid::Uuid,
-    tenant_id: String,
-    user_id: Option<uuid::Uuid>,
-    kind: String,
-    name: String,
-    hint: String,
-    scopes: String,
-    profile: String,
-    agent_id: String,
-    labels: String,
-    created_by: Option<uuid::Uuid>,
-    version: i64,
-    created_number: i64,
-    created_at: i64,
-    updated_at: i64,
-    expires_at: Option<i64>,
-    disabled_at: Option<i64>,
-    revoked_at: Option<i64>,
-    revoke_reason: Option<String>,
-    revoke_text: Option<String>,
-    owner_external_id: Option<String>,
-    owner_suspended_at: Option<i64>,
-    owner_deleted_at: Option<i64>,
-    owner_role: Option<String>,
-    epoch_at: Option<i64>,
-    epoch_reason: Option<String>,
-}
-
-const TABLE: &str = "tokens";
-
-impl TokenRow {
-    fn owner(&self) -> Result<Option<Owner>, Error> {
-        let Some(user_id) = self.user_id else {
-            return Ok(None);
-        };
-        let external_id = self
-            .owner_external_id
-            .clone()
-            .ok_or_else(|| corrupt(TABLE, "user_id"))?;
-        let role = self
-            .owner_role
-            .as_deref()
-            .map(|text| role("memberships", "role", text));
-        Ok(Some(Owner {
-            user_id: user_id.into(),
-            external_id,
-            role: role.transpose()?,
-            suspended: self.owner_suspended_at.is_some(),
-            deleted: self.owner_deleted_at.is_some(),
-        }))
-    }
-
-    fn revocation(&self) -> Result<Option<Revocation>, Error> {
-        let (at, reason, text) = if self.revoked_at.is_some() {
-            (
-                self.revoked_at,
-                &self.revoke_reason,
-                self.revoke_text.clone().unwrap_or_default(),
-            )
-        } else {
-            (self.epoch_at, &self.epoch_reason, String::new())
-        };
-        let Some(at) = optional_time(TABLE, "revoked_at", at)? else {
-            return Ok(None);
-        };
-        let reason = reason.as_deref().and_then(RevokeReason::from_stored);
-        let reason = reason.ok_or_else(|| corrupt(TABLE, "revoke_reason"))?;
-        Ok(Some(Revocation { at, reason, text }))
-    }
-}
-
-impl TryFrom<TokenRow> for Token {
-    type Error = Error;
-
-    fn try_from(row: TokenRow) -> Result<Self, Error> {
-        Ok(Self {
-            token_id: row.token_id.into(),
-            tenant_id: tenant_id(TABLE, "tenant_id", &row.tenant_id)?,
-            owner: row.owner()?,
-            kind: Kind::from_stored(&row.kind).ok_or_else(|| corrupt(TABLE, "kind"))?,
-            scopes: ScopeSet::from_text(&row.scopes).map_err(|_| corrupt(TABLE, "scopes"))?,
-            labels: serde_json::from_str(&row.labels).map_err(|_| corrupt(TABLE, "labels"))?,
-            created_by: row.created_by.map(TokenId::from),
-            version: Version(row.version),
-            created_number: ChangeNumber(row.created_number),
-            created_at: time(TABLE, "created_at", row.created_at)?,
-            updated_at: time(TABLE, "updated_at", row.updated_at)?,
-            expires_at: optional_time(TABLE, "expires_at", row.expires_at)?,
-            disabled_at: optional_time(TABLE, "disabled_at", row.disabled_at)?,
-            revocation: row.revocation()?,
-            name: row.name,
-            hint: row.hint,
-            profile: row.profile,
-            agent_id: row.agent_id,
-        })
-    }
-}
-
-#[derive(sqlx::FromRow)]
 struct CountRow {
     count: i64,
 }
@@ -371,13 +224,13 @@ struct KeyRow {
 }
 
 fn labels(labels: &crate::domain::text::Labels) -> Result<String, Error> {
-    serde_json::to_string(labels).map_err(|_| corrupt(TABLE, "labels"))
+    serde_json::to_string(labels).map_err(|_| corrupt("tokens", "labels"))
 }
 
 /// Returns the pattern that finds a text anywhere, the text's own wildcards escaped.
 fn contains(text: &str) -> String {
     let mut pattern = String::from("%");
-    for character in text.to_lowercase().chars() {
+    for character in folded(text).chars() {
         if matches!(character, '%' | '_' | '\\') {
             pattern.push('\\');
         }
@@ -404,7 +257,7 @@ impl Tx {
             token.user_id.map(UserId::uuid),
             token.kind.as_str(),
             token.name.as_str(),
-            token.name.to_lowercase(),
+            folded(&token.name),
             secret.hint.as_str(),
             token.scopes.to_text(),
             token.profile.as_str(),
@@ -574,7 +427,7 @@ impl Tx {
             token.token_id.uuid(),
             token.version.0,
             token.name.as_str(),
-            token.name.to_lowercase(),
+            folded(&token.name),
             token.scopes.to_text(),
             labels(&token.labels)?,
             token.expires_at.map(Timestamp::millis),

@@ -5,8 +5,16 @@
 
 // clippy lets tests unwrap and index only in modules that are for tests alone.
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod authz_coverage;
 #[cfg(test)]
 mod rpc;
+#[cfg(test)]
+mod schema_parity;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod store_sql;
 #[cfg(test)]
 mod support;

@@ -1,0 +1,162 @@
+//! A token's row: the columns that each statement reads, whether it is revoked, and
+//! what it decodes to.
+
+use super::Error;
+use super::row::{corrupt, optional_time, role, tenant_id, time};
+use crate::domain::change::{ChangeNumber, Version};
+use crate::domain::ids::TokenId;
+use crate::domain::scope::ScopeSet;
+use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, Token};
+
+const TABLE: &str = "tokens";
+
+/// Whether the epoch `e` covers the token `t`.
+macro_rules! covers {
+    () => {
+        "e.number > t.created_number
+         AND (e.user_id = t.user_id OR (e.user_id IS NULL AND e.tenant_id = t.tenant_id))
+         AND (e.tenant_id IS NULL OR e.tenant_id = t.tenant_id)
+         AND (e.kind IS NULL OR e.kind = t.kind)"
+    };
+}
+
+/// Whether the token `t` is revoked, by itself or by an epoch.
+macro_rules! revoked {
+    () => {
+        concat!(
+            "(t.revoked_at IS NOT NULL OR EXISTS (SELECT 1 FROM epochs e WHERE ",
+            $crate::store::token_row::covers!(),
+            "))"
+        )
+    };
+}
+
+/// The columns of a token, its owner and its earliest epoch, in each statement
+/// that reads one; goes with [`token_joins`].
+macro_rules! token_columns {
+    () => {
+        concat!(
+            "t.token_id, t.tenant_id, t.user_id, t.kind, t.name, t.hint, t.scopes, t.profile,
+             t.agent_id, t.labels, t.created_by, t.version, t.created_number, t.created_at,
+             t.updated_at, t.expires_at, t.disabled_at, t.revoked_at, t.revoke_reason,
+             t.revoke_text,
+             u.external_id AS owner_external_id, u.suspended_at AS owner_suspended_at,
+             u.deleted_at AS owner_deleted_at, m.role AS owner_role,
+             (SELECT e.created_at FROM epochs e WHERE ",
+            $crate::store::token_row::covers!(),
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_at,
+             (SELECT e.reason FROM epochs e WHERE ",
+            $crate::store::token_row::covers!(),
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason"
+        )
+    };
+}
+
+/// The tables beside `tokens t` that [`token_columns`] reads.
+macro_rules! token_joins {
+    () => {
+        " LEFT JOIN users u ON u.user_id = t.user_id
+          LEFT JOIN memberships m ON m.tenant_id = t.tenant_id AND m.user_id = t.user_id
+                                 AND m.removed_at IS NULL "
+    };
+}
+
+pub(super) use {covers, revoked, token_columns, token_joins};
+
+#[derive(sqlx::FromRow)]
+pub(super) struct TokenRow {
+    token_id: uuid::Uuid,
+    tenant_id: String,
+    user_id: Option<uuid::Uuid>,
+    kind: String,
+    name: String,
+    hint: String,
+    scopes: String,
+    profile: String,
+    agent_id: String,
+    labels: String,
+    created_by: Option<uuid::Uuid>,
+    version: i64,
+    created_number: i64,
+    created_at: i64,
+    updated_at: i64,
+    expires_at: Option<i64>,
+    disabled_at: Option<i64>,
+    revoked_at: Option<i64>,
+    revoke_reason: Option<String>,
+    revoke_text: Option<String>,
+    owner_external_id: Option<String>,
+    owner_suspended_at: Option<i64>,
+    owner_deleted_at: Option<i64>,
+    owner_role: Option<String>,
+    epoch_at: Option<i64>,
+    epoch_reason: Option<String>,
+}
+
+impl TokenRow {
+    fn owner(&self) -> Result<Option<Owner>, Error> {
+        let Some(user_id) = self.user_id else {
+            return Ok(None);
+        };
+        let external_id = self
+            .owner_external_id
+            .clone()
+            .ok_or_else(|| corrupt(TABLE, "user_id"))?;
+        let role = self
+            .owner_role
+            .as_deref()
+            .map(|text| role("memberships", "role", text));
+        Ok(Some(Owner {
+            user_id: user_id.into(),
+            external_id,
+            role: role.transpose()?,
+            suspended: self.owner_suspended_at.is_some(),
+            deleted: self.owner_deleted_at.is_some(),
+        }))
+    }
+
+    fn revocation(&self) -> Result<Option<Revocation>, Error> {
+        let (at, reason, text) = if self.revoked_at.is_some() {
+            (
+                self.revoked_at,
+                &self.revoke_reason,
+                self.revoke_text.clone().unwrap_or_default(),
+            )
+        } else {
+            (self.epoch_at, &self.epoch_reason, String::new())
+        };
+        let Some(at) = optional_time(TABLE, "revoked_at", at)? else {
+            return Ok(None);
+        };
+        let reason = reason.as_deref().and_then(RevokeReason::from_stored);
+        let reason = reason.ok_or_else(|| corrupt(TABLE, "revoke_reason"))?;
+        Ok(Some(Revocation { at, reason, text }))
+    }
+}
+
+impl TryFrom<TokenRow> for Token {
+    type Error = Error;
+
+    fn try_from(row: TokenRow) -> Result<Self, Error> {
+        Ok(Self {
+            token_id: row.token_id.into(),
+            tenant_id: tenant_id(TABLE, "tenant_id", &row.tenant_id)?,
+            owner: row.owner()?,
+            kind: Kind::from_stored(&row.kind).ok_or_else(|| corrupt(TABLE, "kind"))?,
+            scopes: ScopeSet::from_text(&row.scopes).map_err(|_| corrupt(TABLE, "scopes"))?,
+            labels: serde_json::from_str(&row.labels).map_err(|_| corrupt(TABLE, "labels"))?,
+            created_by: row.created_by.map(TokenId::from),
+            version: Version(row.version),
+            created_number: ChangeNumber(row.created_number),
+            created_at: time(TABLE, "created_at", row.created_at)?,
+            updated_at: time(TABLE, "updated_at", row.updated_at)?,
+            expires_at: optional_time(TABLE, "expires_at", row.expires_at)?,
+            disabled_at: optional_time(TABLE, "disabled_at", row.disabled_at)?,
+            revocation: row.revocation()?,
+            name: row.name,
+            hint: row.hint,
+            profile: row.profile,
+            agent_id: row.agent_id,
+        })
+    }
+}
