@@ -1,5 +1,5 @@
 //! The only place that names a database. One SQL text serves both; what differs
-//! is in [`backend`]. Knows no use case and no gRPC.
+//! is in `backend`. Knows no use case and no gRPC.
 
 mod backend;
 mod changes;

@@ -9,6 +9,8 @@ mod architecture;
 #[cfg(test)]
 mod authz_coverage;
 #[cfg(test)]
+mod bootstrap;
+#[cfg(test)]
 mod rpc;
 #[cfg(test)]
 mod schema_parity;

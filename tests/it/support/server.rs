@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use token_authority::app::{App, BoxError, World};
+use token_authority::app::{App, BoxError, World, open_authority};
 use token_authority::config::Config;
 use token_authority::pb;
 use tokio::task::JoinHandle;
@@ -86,6 +86,26 @@ impl TestServer {
         let (address, channel, stop, serving) = serve(app).await;
         (self.address, self.channel, self.stop, self.serving) =
             (address, channel, stop, Some(serving));
+    }
+
+    /// Makes an operator's token by access to the database alone, while no server runs.
+    pub(crate) async fn replace_operator(&mut self) -> String {
+        let mut value = String::new();
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        self.restart(async |database, directory| {
+            let world = World { clock, entropy };
+            let authority = open_authority(&config(database, directory), world)
+                .await
+                .unwrap();
+            let made = authority.replace_operator(|made| {
+                value = made.expose();
+                Ok(())
+            });
+            made.await.unwrap();
+            authority.close().await;
+        })
+        .await;
+        value
     }
 
     /// Stops the server, its calls finished.
