@@ -50,6 +50,23 @@ async fn token_of_kind(
     world.find(tenant_id, token.token_id).await
 }
 
+/// Whether the token is listed among those that are not revoked.
+async fn is_listed(world: &World, token: &Token) -> bool {
+    let filter = TokenFilter {
+        kind: token.kind,
+        user_id: None,
+        name_contains: None,
+        hint: Some(token.hint.clone()),
+        expires_before: None,
+        state: None,
+        show_revoked: false,
+    };
+    let mut tx = world.snapshot().await;
+    let page = tx.list_tokens(&token.tenant_id, &filter, None, 10, world.now());
+    let items = page.await.unwrap().items;
+    items.iter().any(|item| item.token_id == token.token_id)
+}
+
 async fn an_epoch_covers_its_users_its_tenants_and_its_kinds_tokens(backend: Backend) {
     let world = World::new(backend).await;
     let acme = world.tenant("acme").await.tenant_id;
@@ -92,6 +109,9 @@ async fn an_epoch_covers_its_users_its_tenants_and_its_kinds_tokens(backend: Bac
             if now.revocation.is_some() {
                 revoked.push(letter);
             }
+            // Lists and guards ask by another text than the one that gives the reason.
+            let is_listed = is_listed(&world, &now).await;
+            assert_eq!(is_listed, now.revocation.is_none(), "{letter} {epoch:?}");
             let expected = Token {
                 revocation: now
                     .revocation

@@ -24,7 +24,7 @@ both_backends! {
 
 const IMPATIENT: PoolSettings = PoolSettings {
     connections: 2,
-    acquire_timeout: Duration::from_millis(100),
+    acquire_timeout: Duration::from_secs(1),
 };
 
 /// Returns which column an error names.

@@ -201,5 +201,5 @@ async fn head_and_record_are_of_one_snapshot(backend: Backend) {
     writer.await.unwrap();
     assert!(heads.is_sorted());
     heads.dedup();
-    assert!(heads.len() > 5, "nothing happened meanwhile: {heads:?}");
+    assert!(heads.len() > 1, "nothing happened meanwhile: {heads:?}");
 }

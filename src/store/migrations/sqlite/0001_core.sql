@@ -106,7 +106,7 @@ CREATE TABLE tokens (
 ) STRICT;
 CREATE INDEX tokens_by_age ON tokens (tenant_id, kind, created_at, token_id);
 CREATE INDEX tokens_by_name ON tokens (tenant_id, kind, name);
-CREATE INDEX tokens_by_user ON tokens (user_id);
+CREATE INDEX tokens_by_user ON tokens (user_id, tenant_id);
 CREATE INDEX tokens_by_hint ON tokens (hint);
 
 -- What verifies the values of tokens, apart from their records.
@@ -138,4 +138,5 @@ CREATE TABLE epochs (
     PRIMARY KEY (number, position)
 ) STRICT;
 CREATE INDEX epochs_by_user ON epochs (user_id, number);
-CREATE INDEX epochs_by_tenant ON epochs (tenant_id, number);
+CREATE INDEX epochs_by_tenant ON epochs (tenant_id, number)
+    WHERE user_id IS NULL;
