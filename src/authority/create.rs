@@ -92,7 +92,10 @@ impl Authority {
             fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
         };
         scene.tx.insert_token(&token, &secret).await?;
-        let shown = scene.show(token_id).await?;
+        let mut shown = scene.show(token_id).await?;
+        // Its number is stamped by the close; until then any older epoch of its user
+        // seems to cover it.
+        shown.token.revocation = None;
         let created = Change::TokenCreated(tenant_id, token_id);
         let revision = self.close_scene(scene, &[created], &[]).await?;
         Ok(Created {

@@ -24,12 +24,9 @@ pub use request_id::{HEADER as REQUEST_ID_HEADER, RequestId};
 
 use super::status::status;
 use crate::authority::Error;
+use crate::authority::access::Rpc;
 use crate::domain::entropy::Entropy;
 use crate::domain::reason::Denial;
-
-/// The characters of a method's name in the log, at most: it is the caller's text
-/// where there is no such method.
-const METHOD_CHARS: usize = 128;
 
 /// The layer around all services.
 #[derive(Clone, Debug)]
@@ -112,11 +109,9 @@ fn span(path: &str, request_id: &RequestId) -> Span {
     if is_probe(path) {
         return Span::none();
     }
-    let method = path.strip_prefix('/').unwrap_or(path);
-    let method = match method.char_indices().nth(METHOD_CHARS) {
-        Some((end, _)) => method.get(..end).unwrap_or_default(),
-        None => method,
-    };
+    // A path that nobody serves is the caller's text, and may be a value gone astray.
+    let method = Rpc::from_path(path).map_or("unknown", Rpc::path);
+    let method = method.strip_prefix('/').unwrap_or(method);
     tracing::info_span!("rpc", rpc.method = method, request.id = request_id.as_str())
 }
 

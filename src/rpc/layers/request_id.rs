@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::base62;
 use crate::domain::entropy::{self, Entropy};
+use crate::domain::value::TokenValue;
 
 /// The header that carries the id, in both directions.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,7 +24,10 @@ impl RequestId {
     /// can stand in any log.
     pub fn given(text: &str) -> Option<Self> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let well_formed = (1..=GIVEN_CHARS).contains(&text.len()) && text.bytes().all(good);
+        let well_formed = (1..=GIVEN_CHARS).contains(&text.len())
+            && text.bytes().all(good)
+            // It is logged, and a value must not be, wherever it was pasted.
+            && text.parse::<TokenValue>().is_err();
         well_formed
             .then(|| HeaderValue::from_str(text).ok().map(Self))
             .flatten()
@@ -136,5 +140,12 @@ mod tests {
                 prop_assert_eq!(id.as_str(), text);
             }
         }
+    }
+
+    #[test]
+    fn a_value_is_no_id_of_a_call() {
+        let value = TokenValue::mint("a_".parse().unwrap(), &Ones).unwrap();
+        assert!(value.expose().len() <= GIVEN_CHARS);
+        assert!(RequestId::given(&value.expose()).is_none());
     }
 }
