@@ -43,7 +43,14 @@ pub(super) fn check_holder(
     holder: Option<Holder>,
     violations: &mut Violations,
 ) {
-    let Some(holder) = holder else { return };
+    let Some(holder) = holder else {
+        // Whose token it is to be is wrong as well; that the catalog has no such
+        // scope can be said all the same.
+        if name.permission().is_none() && !catalog.scopes.contains_key(name) {
+            violations.add(field, Field::UnknownScope);
+        }
+        return;
+    };
     let closure = catalog.closure(&ScopeSet::from_iter([name.clone()]));
     // The scope itself first: it is what was asked for.
     let names = std::iter::once(name).chain(closure.iter());

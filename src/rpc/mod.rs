@@ -99,6 +99,8 @@ pub fn router<H: Health>(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(HEALTH_DESCRIPTOR_SET)
+            // The details of errors, so that clients by reflection show them readably.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // grpcurl still asks for v1alpha.
     Ok(router
