@@ -26,6 +26,7 @@ use super::status::status;
 use crate::authority::Error;
 use crate::domain::entropy::Entropy;
 use crate::domain::reason::Denial;
+use crate::domain::value;
 
 /// The characters of a method's name in the log, at most: it is the caller's text
 /// where there is no such method.
@@ -116,6 +117,11 @@ fn span(path: &str, request_id: &RequestId) -> Span {
     let method = match method.char_indices().nth(METHOD_CHARS) {
         Some((end, _)) => method.get(..end).unwrap_or_default(),
         None => method,
+    };
+    let method = if value::stands_in(method) {
+        "[redacted]"
+    } else {
+        method
     };
     tracing::info_span!("rpc", rpc.method = method, request.id = request_id.as_str())
 }
