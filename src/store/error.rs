@@ -31,11 +31,13 @@ pub enum Error {
 
 /// PostgreSQL's classes (Appendix A of its manual) that mean "not now":
 /// 08 connection, 25P03 a session ended for idling, 40 rollback, 53 resources,
-/// 55P03 a lock not had in time, 57 operator intervention, 58 system error.
+/// 55000 a database that takes no connections, 55P03 a lock not had in time, 57 operator intervention, 58 system error.
 fn is_transient(code: &str) -> bool {
-    ["08", "40", "53", "57", "58", "25P03", "25006", "55P03"]
-        .iter()
-        .any(|class| code.starts_with(class))
+    [
+        "08", "40", "53", "55000", "57", "58", "25P03", "25006", "55P03",
+    ]
+    .iter()
+    .any(|class| code.starts_with(class))
 }
 
 /// `SQLite`'s primary result codes that mean "not now": BUSY, LOCKED, READONLY,
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn codes_that_mean_not_now() {
         for code in [
-            "08006", "40001", "40P01", "53300", "55P03", "57014", "57P01", "25P03",
+            "08006", "55000", "40001", "40P01", "53300", "55P03", "57014", "57P01", "25P03",
         ] {
             assert!(is_transient(code), "{code}");
         }
