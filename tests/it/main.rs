@@ -5,6 +5,10 @@
 
 // clippy lets tests unwrap and index only in modules that are for tests alone.
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod rpc;
 #[cfg(test)]
 mod support;
