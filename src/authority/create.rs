@@ -79,9 +79,8 @@ impl Authority {
         let mut scene = self
             .begin(&call, Rpc::CreateToken, &tenant_id, &users)
             .await?;
-        if scene.tenant.prefix != *value.prefix() {
-            return Err(Error::Unavailable("the prefix changed meanwhile".into()));
-        }
+        // It may have changed meanwhile; from here on it can't.
+        let value = value.under(scene.tenant.prefix.clone());
         let token = scene.plan(&command, token_id).await?;
         let key = self.keyring.current();
         let secret = NewSecret {

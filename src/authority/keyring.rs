@@ -111,7 +111,7 @@ fn read(path: &Path) -> Result<Key, KeyringError> {
         .and_then(|bytes| bytes.try_into().ok());
     let name = path.file_stem().and_then(|stem| stem.to_str());
     match (bytes, name) {
-        (Some(bytes), Some(name)) => Ok(Key::new(KeyId(name.to_owned()), &bytes)),
+        (Some(bytes), Some(name)) => Ok(Key::new(KeyId::of(name, &bytes), &bytes)),
         _ => Err(KeyringError::NotAKey(path.to_owned())),
     }
 }
@@ -167,11 +167,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keyring");
         let made = Keyring::load(&path, true, &OsEntropy).unwrap();
-        assert_eq!(made.current().id(), &KeyId("0001".into()));
+        assert_eq!(made.current().id().name(), "0001");
         let again = Keyring::load(&path, true, &OsEntropy).unwrap();
-        assert!(again.get(&KeyId("0001".into())).is_some());
-        assert!(again.get(&KeyId("0002".into())).is_none());
+        assert!(again.get(made.current().id()).is_some());
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        // One that is lost is not taken for the one that is made in its place.
+        let elsewhere = Keyring::load(&directory.path().join("new"), true, &OsEntropy).unwrap();
+        assert_eq!(elsewhere.current().id().name(), "0001");
+        assert!(elsewhere.get(made.current().id()).is_none());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -188,8 +191,11 @@ mod tests {
             write(&directory.path().join(format!("{name}.key")), &OsEntropy).unwrap();
         }
         let ring = Keyring::load(directory.path(), false, &OsEntropy).unwrap();
-        assert_eq!(ring.current().id(), &KeyId("0010".into()));
-        assert!(ring.get(&KeyId("0001".into())).is_some());
+        let names: Vec<_> = ring.older.iter().map(|key| key.id().name()).collect();
+        assert_eq!(
+            (names, ring.current().id().name()),
+            (vec!["0001", "0002"], "0010")
+        );
     }
 
     #[test]

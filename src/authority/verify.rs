@@ -98,7 +98,7 @@ impl Authority {
     async fn upgrade(&self, verifier: &Verifier, fresh: Fingerprint) {
         let current = self.keyring.current().id();
         let replaced = verifier.fingerprint.as_ref().map(|(key, _)| key);
-        if replaced.is_some_and(|replaced| replaced > current) {
+        if replaced.is_some_and(|replaced| replaced.name() > current.name()) {
             return;
         }
         let written = async {

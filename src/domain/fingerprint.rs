@@ -9,9 +9,25 @@ use subtle::ConstantTimeEq;
 
 use super::value::Secret;
 
-/// The name of a key of the ring: its file's, without the ending.
+/// What a key of the ring is known by: its file's name, without the ending, and a
+/// check of its bytes. Without that, a ring that was lost and made anew would have a
+/// key of the old one's name, and every row would seem to be of a wrong secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub String);
+
+impl KeyId {
+    /// Returns the id of the key with this name and these bytes.
+    pub fn of(name: &str, bytes: &[u8; 32]) -> Self {
+        let check = mac(bytes).chain_update(b"key id").finalize().into_bytes();
+        let check: String = check.iter().take(4).map(|b| format!("{b:02x}")).collect();
+        Self(format!("{name}.{check}"))
+    }
+
+    /// Returns the key's name, by which keys are ordered.
+    pub fn name(&self) -> &str {
+        self.0.rsplit_once('.').map_or(&*self.0, |(name, _)| name)
+    }
+}
 
 /// A key of the ring: 32 bytes. Cannot be printed.
 #[derive(Clone)]
@@ -23,12 +39,10 @@ pub struct Key {
 impl Key {
     /// Prepares a key.
     pub fn new(id: KeyId, bytes: &[u8; 32]) -> Self {
-        let mac = match Hmac::<Sha256>::new_from_slice(bytes) {
-            Ok(mac) => mac,
-            // HMAC takes keys of any length.
-            Err(error) => unreachable!("{error}"),
-        };
-        Self { id, mac }
+        Self {
+            id,
+            mac: mac(bytes),
+        }
     }
 
     /// Returns the key's name.
@@ -41,6 +55,14 @@ impl Key {
         let mut mac = self.mac.clone();
         mac.update(secret.expose().as_bytes());
         Fingerprint(mac.finalize().into_bytes().into())
+    }
+}
+
+fn mac(key: &[u8; 32]) -> Hmac<Sha256> {
+    match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(mac) => mac,
+        // HMAC takes keys of any length.
+        Err(error) => unreachable!("{error}"),
     }
 }
 
@@ -133,6 +155,15 @@ mod tests {
             ),
             "Key(0001, redacted) Fingerprint(redacted) SecretHash(redacted)"
         );
+    }
+
+    #[test]
+    fn keys_of_one_name_and_other_bytes_are_not_one_key() {
+        // printf 'key id' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0101…01
+        let id = KeyId::of("0001", &[1; 32]);
+        assert_eq!((id.name(), &*id.0), ("0001", "0001.cabf5820"));
+        assert_ne!(id, KeyId::of("0001", &[2; 32]));
+        assert_eq!(KeyId("0001".into()).name(), "0001");
     }
 
     #[test]

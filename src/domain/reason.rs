@@ -36,6 +36,7 @@ reasons! {
         OutOfRange = "OUT_OF_RANGE", "the value is outside its bounds";
         UnknownEnum = "UNKNOWN_ENUM_VALUE", "the number is none of the enum's";
         InvalidText = "INVALID_TEXT", "the text has control characters";
+        HoldsValue = "TOKEN_VALUE_IN_TEXT", "a token's value stands in the text, where it would be kept and shown";
         InvalidName = "INVALID_NAME", "a name has 1 to 100 characters, not all blank and none of them control characters";
         InvalidTenantId = "INVALID_TENANT_ID", "a tenant_id has 3 to 63 of a-z, 0-9 and -, begins with a letter and does not end in -";
         ReservedTenantId = "RESERVED_TENANT_ID", "the tenant_id is reserved";

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds;
+use super::{bounds, value};
 
 /// What the authority's own scopes begin with.
 const RESERVED: &str = "authority:";
@@ -46,7 +46,10 @@ impl FromStr for ScopeName {
 
     fn from_str(text: &str) -> Result<Self, ScopeError> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-        if (1..=bounds::SCOPE_NAME_BYTES).contains(&text.len()) && text.bytes().all(good) {
+        // A short value would pass for a name, which is kept and shown.
+        let well_formed =
+            (1..=bounds::SCOPE_NAME_BYTES).contains(&text.len()) && text.bytes().all(good);
+        if well_formed && !value::stands_in(text) {
             Ok(Self(text.into()))
         } else {
             Err(ScopeError)

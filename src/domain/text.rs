@@ -4,10 +4,20 @@ use std::collections::BTreeMap;
 
 use super::bounds;
 use super::reason::{Field, Violations};
+use super::value;
 
 /// Returns whether the text has a character that no line of text holds.
 fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
+}
+
+/// Refuses a text in which a token's value stands: what is kept and shown is no place
+/// for it.
+fn no_value(text: &str) -> Result<(), Field> {
+    if value::stands_in(text) {
+        return Err(Field::HoldsValue);
+    }
+    Ok(())
 }
 
 /// Checks a name: 1 to 100 characters, not all blank, no control characters.
@@ -18,6 +28,7 @@ pub fn name(text: &str) -> Result<String, Field> {
     if text.trim().is_empty() || has_control(text) {
         return Err(Field::InvalidName);
     }
+    no_value(text)?;
     Ok(text.to_owned())
 }
 
@@ -29,6 +40,7 @@ pub fn line(text: &str, most: usize) -> Result<String, Field> {
     if has_control(text) {
         return Err(Field::InvalidText);
     }
+    no_value(text)?;
     Ok(text.to_owned())
 }
 
@@ -51,6 +63,7 @@ pub fn prose(text: &str) -> Result<String, Field> {
     {
         return Err(Field::InvalidText);
     }
+    no_value(text)?;
     Ok(text.to_owned())
 }
 

@@ -141,6 +141,12 @@ impl TokenValue {
         })
     }
 
+    /// Returns the value with another prefix: the secret does not depend on it.
+    #[must_use]
+    pub fn under(self, prefix: Prefix) -> Self {
+        Self { prefix, ..self }
+    }
+
     /// Returns the value itself, to be handed to its owner and to nobody else.
     pub fn expose(&self) -> String {
         let mut text = self.unchecked();
@@ -233,6 +239,18 @@ pub fn presented(text: &str) -> &str {
     }
 }
 
+/// Returns whether a value stands in the text, alone or among other things: then
+/// somebody pasted it where it does not belong.
+pub fn stands_in(text: &str) -> bool {
+    text.match_indices(['_', '-']).any(|(at, _)| {
+        let (start, end) = (at + 1, at + 1 + TAIL_WIDTH);
+        text.get(start..end).is_some_and(base62::is_base62)
+            && (2..=PREFIX_MAX)
+                .filter_map(|width| text.get(start.checked_sub(width)?..end))
+                .any(|candidate| candidate.parse::<TokenValue>().is_ok())
+    })
+}
+
 /// Returns what of a text a token may be searched by: no more than a hint of this
 /// prefix has, so that a whole value pasted into a search goes no further.
 pub fn searchable_hint(prefix: &Prefix, text: &str) -> String {
@@ -287,6 +305,42 @@ mod tests {
             let _ = presented(&text).parse::<TokenValue>();
             let _ = searchable_hint(&"ody_".parse().unwrap(), &text);
         }
+    }
+
+    #[test]
+    fn a_value_is_found_wherever_it_stands() {
+        let value = mint(3).expose();
+        for text in [
+            value.clone(),
+            format!("Bearer {value}"),
+            format!("key={value};"),
+            format!("x_{value}y"),
+            format!("ä{value}ä"),
+        ] {
+            assert!(stands_in(&text), "{text}");
+        }
+        for text in [
+            "",
+            "laptop",
+            &value[..64],
+            &value.to_lowercase(),
+            &"a_".repeat(250),
+        ] {
+            assert!(!stands_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_keeps_its_secret_under_another_prefix() {
+        let value = mint(4);
+        let (secret, lookup) = (value.secret().expose().to_owned(), value.lookup().clone());
+        let moved = value.under("other_".parse().unwrap());
+        let parsed: TokenValue = moved.expose().parse().unwrap();
+        assert_eq!(
+            (parsed.secret().expose(), parsed.lookup()),
+            (&*secret, &lookup)
+        );
+        assert_eq!(parsed.prefix().as_str(), "other_");
     }
 
     #[test]

@@ -31,11 +31,12 @@ pub enum Error {
 
 /// PostgreSQL's classes (Appendix A of its manual) that mean "not now":
 /// 08 connection, 25006 a standby, 25P03 a session ended for idling, 28 a refused
-/// login, 3D a database that is not there, 40 rollback, 53 resources, 55P03 a lock
-/// not had in time, 57 operator intervention, 58 system error.
+/// login, 3D a database that is not there, 40 rollback, 53 resources, 55000 a database
+/// that takes no connections, 55P03 a lock not had in time, 57 operator intervention,
+/// 58 system error.
 fn is_transient(code: &str) -> bool {
     [
-        "08", "25006", "25P03", "28", "3D", "40", "53", "55P03", "57", "58",
+        "08", "25006", "25P03", "28", "3D", "40", "53", "55000", "55P03", "57", "58",
     ]
     .iter()
     .any(|class| code.starts_with(class))
@@ -97,7 +98,7 @@ mod tests {
     fn codes_that_mean_not_now() {
         for code in [
             "08006", "25006", "25P03", "28P01", "3D000", "40001", "40P01", "53300", "55P03",
-            "57014", "57P01",
+            "55000", "57014", "57P01",
         ] {
             assert!(is_transient(code), "{code}");
         }

@@ -11,6 +11,10 @@ mod authz_coverage;
 #[cfg(test)]
 mod bootstrap;
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod rpc;
 #[cfg(test)]
 mod schema_parity;

@@ -1,5 +1,10 @@
 //! Who calls a server: a credential, and the clients to call with.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prost::Message as _;
+use prost::bytes::{Buf as _, BufMut as _};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
@@ -17,6 +22,25 @@ use token_authority::pb::user_service_client::UserServiceClient;
 pub(crate) struct Actor {
     channel: Channel,
     credential: Option<String>,
+    issued: Issued,
+}
+
+/// The values that were issued, so that a test can look for every one of them.
+#[derive(Clone, Default)]
+pub(crate) struct Issued(Arc<Mutex<Vec<String>>>);
+
+impl Issued {
+    /// Notes one.
+    pub(crate) fn add(&self, value: &str) {
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.push(value.to_owned());
+    }
+
+    /// Returns all.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        values.clone()
+    }
 }
 
 macro_rules! clients {
@@ -28,10 +52,11 @@ macro_rules! clients {
 }
 
 impl Actor {
-    pub(crate) fn new(channel: Channel, credential: Option<&str>) -> Self {
+    pub(crate) fn new(channel: Channel, credential: Option<&str>, issued: Issued) -> Self {
         Self {
             channel,
             credential: credential.map(str::to_owned),
+            issued,
         }
     }
 
@@ -74,11 +99,27 @@ impl Actor {
         &self,
         request: pb::CreateTokenRequest,
     ) -> Result<pb::CreateTokenResponse, Status> {
-        Ok(self
-            .tokens()
-            .create_token(self.call(request))
-            .await?
-            .into_inner())
+        let created = self.tokens().create_token(self.call(request)).await?;
+        let created = created.into_inner();
+        self.issued.add(&created.value);
+        Ok(created)
+    }
+
+    /// Calls an RPC by its path with the bytes of its request; returns those of its
+    /// answer.
+    pub(crate) async fn raw(&self, path: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let mut client = tonic::client::Grpc::new(self.channel.clone());
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::unknown(error.to_string()))?;
+        let answer = client.unary(self.call(message), path.parse().unwrap(), Bytes);
+        let answer = answer.await?.into_inner();
+        if path.ends_with("/CreateToken") {
+            let created = pb::CreateTokenResponse::decode(answer.as_slice()).unwrap();
+            self.issued.add(&created.value);
+        }
+        Ok(answer)
     }
 
     /// Creates a token for the caller's own user.
@@ -167,4 +208,52 @@ pub(crate) fn refusal(status: &Status) -> String {
 /// Returns the refusal of a call that must be refused.
 pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> String {
     refusal(&result.unwrap_err())
+}
+
+/// Sends and takes messages as bytes.
+#[derive(Clone, Copy, Default)]
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        target.put_slice(&item);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut bytes = vec![0; source.remaining()];
+        source.copy_to_slice(&mut bytes);
+        Ok(Some(bytes))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
 }

@@ -168,6 +168,61 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Cuts a server's database off from whoever uses it.
+    pub(crate) async fn shut(&self) {
+        let Self::Postgres { name } = self else {
+            panic!("a file can't be shut");
+        };
+        let mut admin = admin().await;
+        let end = format!(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        run(
+            &mut admin,
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"),
+        )
+        .await;
+        run(&mut admin, end).await;
+        admin.close().await.unwrap();
+    }
+
+    /// Undoes [`Database::shut`].
+    pub(crate) async fn reopen(&self) {
+        let Self::Postgres { name } = self else {
+            panic!("a file can't be shut");
+        };
+        let mut admin = admin().await;
+        run(
+            &mut admin,
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
+        )
+        .await;
+        admin.close().await.unwrap();
+    }
+
+    /// Returns all that it holds: each file's bytes, or a dump.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        match self {
+            Self::Sqlite(directory) => {
+                let mut bytes = Vec::new();
+                for entry in std::fs::read_dir(directory.path()).unwrap() {
+                    bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+                }
+                bytes
+            }
+            Self::Postgres { name } => {
+                let dump = std::process::Command::new(pg_dump())
+                    .args(["--inserts", "--dbname", &url(name)])
+                    .output()
+                    .unwrap();
+                assert!(dump.status.success(), "{dump:?}");
+                dump.stdout
+            }
+        }
+    }
+}
+
 impl Drop for Database {
     /// A server may outlive the tests. What a killed run leaves goes with the
     /// server that `make test` starts.
@@ -262,6 +317,17 @@ fn server() -> String {
              `scripts/with-postgres.sh cargo test NAME`, which start a PostgreSQL and set it"
         )
     })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "scripts/with-postgres.sh passes the programs through the environment"
+)]
+fn pg_dump() -> PathBuf {
+    let programs = std::env::var("TEST_POSTGRES_BINDIR").unwrap_or_else(|_| {
+        panic!("TEST_POSTGRES_BINDIR is not set: run `make test` or scripts/with-postgres.sh")
+    });
+    PathBuf::from(programs).join("pg_dump")
 }
 
 /// Returns where a database of the server is.

@@ -1,8 +1,10 @@
 //! Everything that is logged while a test runs, spans and events at every level.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::Dispatch;
 use tracing::dispatcher::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -11,17 +13,31 @@ use tracing_subscriber::fmt::format::FmtSpan;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 
+thread_local! {
+    /// What all threads of a test's runtime log to, if it has several.
+    static SHARED: RefCell<Option<(Logs, Dispatch)>> = const { RefCell::new(None) };
+}
+
 impl Logs {
-    /// Captures what this thread logs until the guard is dropped.
+    /// Captures what this thread logs until the guard is dropped: everything, or, on
+    /// a runtime of [`in_parallel`], what all its threads log of alarms.
     pub(crate) fn capture() -> (Self, DefaultGuard) {
-        let logs = Self::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
+        let (logs, dispatch) = SHARED.with_borrow(Clone::clone).unwrap_or_else(|| {
+            let logs = Self::default();
+            let dispatch = logs.dispatch(tracing::Level::TRACE);
+            (logs, dispatch)
+        });
+        (logs, tracing::dispatcher::set_default(&dispatch))
+    }
+
+    fn dispatch(&self, level: tracing::Level) -> Dispatch {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
             .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
             .with_ansi(false)
-            .with_writer(logs.clone())
-            .finish();
-        (logs, tracing::dispatcher::set_default(&subscriber.into()))
+            .with_writer(self.clone())
+            .finish()
+            .into()
     }
 
     /// Returns all that was logged.
@@ -64,4 +80,20 @@ impl<'a> MakeWriter<'a> for Logs {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+/// Runs a test on a runtime of two threads, whose alarms it captures.
+pub(crate) fn in_parallel(test: impl Future<Output = ()>) {
+    let logs = Logs::default();
+    let dispatch = logs.dispatch(tracing::Level::WARN);
+    SHARED.set(Some((logs, dispatch.clone())));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        // The guard would end with this function; the thread is the runtime's alone.
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&dispatch)))
+        .build()
+        .unwrap();
+    runtime.block_on(test);
+    SHARED.set(None);
 }

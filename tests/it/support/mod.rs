@@ -10,6 +10,7 @@ mod server;
 pub(crate) use actor::{Actor, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
 pub(crate) use database::{Backend, Database, Raw};
+pub(crate) use logs::in_parallel;
 pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
@@ -32,4 +33,23 @@ macro_rules! both_backends {
     )+};
 }
 
-pub(crate) use both_backends;
+/// As [`both_backends`], on a runtime of two threads.
+macro_rules! both_backends_in_parallel {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::support::{Backend, in_parallel};
+
+            #[test]
+            fn sqlite() {
+                in_parallel(super::$name(Backend::Sqlite));
+            }
+
+            #[test]
+            fn postgres() {
+                in_parallel(super::$name(Backend::Postgres));
+            }
+        }
+    )+};
+}
+
+pub(crate) use {both_backends, both_backends_in_parallel};

@@ -2,6 +2,7 @@
 //! chance in the test's hands.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::dispatcher::DefaultGuard;
 
-use super::actor::Actor;
+use super::actor::{Actor, Issued};
 use super::logs::Logs;
 use super::{Backend, Database, ManualClock, SeededEntropy};
 
@@ -26,7 +27,9 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     entropy: Arc<SeededEntropy>,
     directory: TempDir,
+    config: Config,
     operator: String,
+    issued: Issued,
     channel: Channel,
     stop: CancellationToken,
     serving: Option<JoinHandle<Result<(), BoxError>>>,
@@ -37,12 +40,18 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts a server over an empty database.
     pub(crate) async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| {}).await
+    }
+
+    /// Starts a server over an empty database, configured as for tests and then so.
+    pub(crate) async fn start_with(backend: Backend, configure: impl FnOnce(&mut Config)) -> Self {
         let (logs, capturing) = Logs::capture();
         let database = Database::new(backend).await;
         let clock = Arc::new(ManualClock::new());
         let entropy = Arc::new(SeededEntropy::new(42));
         let directory = tempfile::tempdir().unwrap();
-        let config = config(&database, &directory);
+        let mut config = config(&database, &directory);
+        configure(&mut config);
         let world = World {
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -54,6 +63,8 @@ impl TestServer {
             Ok(())
         });
         assert!(made.await.unwrap(), "a fresh database has no operator");
+        let issued = Issued::default();
+        issued.add(&operator);
         let (address, channel, stop, serving) = serve(app).await;
         Self {
             database,
@@ -62,7 +73,9 @@ impl TestServer {
             address,
             entropy,
             directory,
+            config,
             operator,
+            issued,
             channel,
             stop,
             serving: Some(serving),
@@ -75,12 +88,11 @@ impl TestServer {
     pub(crate) async fn restart(&mut self, meanwhile: impl AsyncFnOnce(&Database, &TempDir)) {
         self.stop().await;
         meanwhile(&self.database, &self.directory).await;
-        let config = config(&self.database, &self.directory);
         let world = World {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
         };
-        let app = App::build(&config, world).await.unwrap();
+        let app = App::build(&self.config, world).await.unwrap();
         let made = app.bootstrap(|_| panic!("a second operator's token")).await;
         assert!(!made.unwrap(), "the store has an operator");
         let (address, channel, stop, serving) = serve(app).await;
@@ -133,12 +145,22 @@ impl TestServer {
 
     /// Returns who presents this credential.
     pub(crate) fn actor(&self, credential: &str) -> Actor {
-        Actor::new(self.channel.clone(), Some(credential))
+        Actor::new(self.channel.clone(), Some(credential), self.issued.clone())
     }
 
     /// Returns who presents none.
     pub(crate) fn nobody(&self) -> Actor {
-        Actor::new(self.channel.clone(), None)
+        Actor::new(self.channel.clone(), None, self.issued.clone())
+    }
+
+    /// Returns every value that was issued to the operator or an actor.
+    pub(crate) fn issued(&self) -> Vec<String> {
+        self.issued.all()
+    }
+
+    /// Returns the directory of the keyring.
+    pub(crate) fn keyring(&self) -> PathBuf {
+        self.directory.path().join("keyring")
     }
 
     /// Returns a service that may introspect for all tenants.
