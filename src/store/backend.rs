@@ -190,6 +190,8 @@ impl Db {
             ("lock_timeout", "5s"),
             ("statement_timeout", "30s"),
             ("tcp_user_timeout", "10s"),
+            // Compiling a plan takes longer than any of these statements should.
+            ("jit", "off"),
         ]);
         // Of its own, without those limits: waiting for another replica's migration
         // is no fault.

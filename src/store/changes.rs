@@ -38,12 +38,12 @@ const STAMP_TOKEN: &str = "
        SET created_number = $1
      WHERE token_id = $2 AND created_number = 0";
 
+/// By numbers and not by rows: who goes on after a number must have had all of it.
 const LIST_CHANGES: &str = "
     SELECT number, kind, tenant_id, user_id, token_id
       FROM changes
-     WHERE number > $1
-     ORDER BY number, position
-     LIMIT $2";
+     WHERE number > $1 AND number <= $1 + $2
+     ORDER BY number, position";
 
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_head", INSERT_HEAD),
@@ -157,18 +157,19 @@ impl Tx {
         })
     }
 
-    /// Returns changes after a number, in order, at most so many.
+    /// Returns the changes of at most so many numbers after one, in order, each
+    /// number's whole.
     pub async fn list_changes(
         &mut self,
         after: ChangeNumber,
-        most: u32,
+        numbers: u32,
     ) -> Result<Vec<(ChangeNumber, Change)>, Error> {
         let rows = fetch_all!(
             self.inner,
             ChangeRow,
             LIST_CHANGES,
             after.0,
-            i64::from(most)
+            i64::from(numbers)
         )?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
