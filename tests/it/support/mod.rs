@@ -5,6 +5,7 @@ mod clock;
 mod database;
 mod logs;
 mod server;
+pub(crate) mod tokens;
 
 pub(crate) use actor::{Actor, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
