@@ -1,6 +1,9 @@
 //! A file for each RPC, named after it, over the wire.
 
 mod batch_introspect;
+mod create_token;
+mod create_token_bounds;
+mod create_token_grant;
 mod introspect;
 mod introspect_caller;
 mod introspect_inactive;
