@@ -10,4 +10,6 @@ mod introspect_caller;
 mod introspect_inactive;
 mod list_tokens;
 mod revoke_token;
+mod update_token;
+mod update_token_widening;
 mod who_am_i;
