@@ -63,6 +63,14 @@ impl Caller {
         }
     }
 
+    /// Returns the tenant that a call names; `active` stands for the caller's own.
+    pub fn tenant_named<'a>(&'a self, text: &'a str) -> &'a str {
+        match text {
+            "active" => self.tenant_id.as_str(),
+            _ => text,
+        }
+    }
+
     /// Returns the one tenant that the caller is bound to; none for the tokens of
     /// the reserved tenant.
     pub fn bound_to(&self) -> Option<&TenantId> {

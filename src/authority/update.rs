@@ -142,12 +142,12 @@ impl Scene {
             (None, _) => false,
         };
         let enabled = before.disabled_at.is_some() && after.disabled_at.is_none();
+        // The whole grant, whatever the role withholds of it now: that may come back.
+        let granted = catalog.closure(&after.scopes);
         let widened = if longer || enabled {
-            catalog.effective(&after.scopes, introspection::holder(after))
+            granted
         } else {
-            catalog
-                .closure(&after.scopes)
-                .minus(&catalog.closure(&before.scopes))
+            granted.minus(&catalog.closure(&before.scopes))
         };
         if longer || enabled || widened != ScopeSet::default() {
             grant::check_owner(&self.caller, before.owner.as_ref(), &self.tenant.policy)?;

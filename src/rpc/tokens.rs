@@ -11,7 +11,7 @@ use crate::authority::create::CreateToken;
 use crate::authority::list::ListTokens;
 use crate::authority::revoke::RevokeToken;
 use crate::authority::update::UpdateToken;
-use crate::authority::{Authority, Shown};
+use crate::authority::{Authority, Caller, Shown};
 use crate::domain::policy::Expiry;
 use crate::domain::reason::Violations;
 use crate::domain::token::{Kind, RevokeReason};
@@ -74,7 +74,7 @@ impl TokenService for Service {
         let call = opened.call.clone();
         opened
             .read(async {
-                let list = list(&message);
+                let list = list(&message, &call.caller);
                 let page = self.0.list_tokens(call, listing(message, &list)).await?;
                 Ok(pb::ListTokensResponse {
                     tokens: page.items.iter().map(token).collect(),
@@ -181,10 +181,12 @@ fn update(message: pb::UpdateTokenRequest) -> UpdateToken {
         &populated,
         &mut violations,
     );
-    let end = mask
-        .has("expire_time")
-        .then(|| inward::timestamp("expire_time", message.expire_time.as_ref(), &mut violations));
-    let expiry = end.map(|end| end.map_or(Expiry::Never, Expiry::At));
+    let expiry = match &message.expire_time {
+        _ if !mask.has("expire_time") => None,
+        None => Some(Expiry::Never),
+        // What is no time is said once, and judged no further.
+        end => inward::timestamp("expire_time", end.as_ref(), &mut violations).map(Expiry::At),
+    };
     UpdateToken {
         kind: inward::kind("kind", message.kind, &mut violations),
         etag: inward::etag(&message.etag),
@@ -202,13 +204,13 @@ fn update(message: pb::UpdateTokenRequest) -> UpdateToken {
 }
 
 /// Returns what a page token of this request is good for.
-fn list(message: &pb::ListTokensRequest) -> List {
+fn list(message: &pb::ListTokensRequest, caller: &Caller) -> List {
     let expire_before = message.expire_before.as_ref();
     let expire_before = expire_before
         .map(|at| format!("{}.{}", at.seconds, at.nanos))
         .unwrap_or_default();
     List::named("tokens")
-        .with("tenant_id", &message.tenant_id)
+        .of_tenant(caller, &message.tenant_id)
         .with("user_id", &message.user_id)
         .with("kind", &message.kind.to_string())
         .with("state", &message.state.to_string())

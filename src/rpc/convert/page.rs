@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::authority::Caller;
 use crate::domain::bounds;
 use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::domain::reason::{Field, Violations};
@@ -74,6 +75,13 @@ impl List {
         self.part(filter);
         self.part(value);
         self
+    }
+
+    /// Adds the tenant that a call names: by whatever name, it is the same list for
+    /// the same tenant.
+    #[must_use]
+    pub fn of_tenant(self, caller: &Caller, named: &str) -> Self {
+        self.with("tenant_id", caller.tenant_named(named))
     }
 
     /// Adds a part with its length before it, so that no two lists of parts run

@@ -6,6 +6,7 @@ mod database;
 mod logs;
 pub(crate) mod raw;
 mod server;
+pub(crate) mod tokens;
 
 pub(crate) use actor::{Actor, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
