@@ -7,8 +7,14 @@
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod rpc;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod support;

@@ -4,9 +4,7 @@
 use token_authority::pb;
 
 use super::{Call, ROUNDS, Stage, at_once, created, number, race, token};
-use crate::support::{
-    Actor, Backend, both_backends_in_parallel, catalog, refusal, self_service,
-};
+use crate::support::{Actor, Backend, both_backends_in_parallel, catalog, refusal, self_service};
 
 both_backends_in_parallel!(
     a_scope_goes_or_is_granted_but_never_both,
