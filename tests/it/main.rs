@@ -13,11 +13,17 @@ mod bootstrap;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]
 mod schema_parity;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
