@@ -63,23 +63,12 @@ impl Authority {
     ) -> Result<(Tenant, Revision), Error> {
         let mut scene = self.begin_installation(&call, Rpc::CreateTenant).await?;
         let mut violations = command.violations;
-        let tenant_id = command
-            .tenant_id
-            .parse()
-            .map_err(|_| Field::InvalidTenantId);
-        let tenant_id = tenant_id.and_then(|tenant_id: TenantId| {
-            if tenant_id.is_reserved() {
-                Err(Field::ReservedTenantId)
-            } else {
-                Ok(tenant_id)
-            }
-        });
-        let tenant_id = violations.check("tenant_id", tenant_id);
+        let tenant_id = violations.check("tenant_id", new_tenant_id(&command.tenant_id));
         let display_name = match command.display_name.as_str() {
-            "" => &command.tenant_id,
-            text => text,
+            // An id that is none is wrong once, not as a name, too.
+            "" => tenant_id.as_ref().map(TenantId::to_string),
+            text => violations.check("display_name", text::name(text)),
         };
-        let display_name = violations.check("display_name", text::name(display_name));
         let prefix = violations.check("token_prefix", prefix(&command.prefix));
         command.policy.check(&mut violations);
         let (Some(tenant_id), Some(display_name), Some(prefix), true) =
@@ -195,10 +184,12 @@ impl Authority {
                 return Err(Error::AlreadyExists(Taken::Prefix));
             }
         }
+        // What people call a tenant is in no answer to an introspection.
+        let answers = tenant.policy != scene.tenant.policy || tenant.prefix != scene.tenant.prefix;
         let tenant = scene.tx.mark_tenant_changed(&tenant, scene.now).await?;
         let tenant = tenant.ok_or_else(lost_row)?;
-        let change = Change::TenantChanged(tenant_id);
-        let revision = self.close_scene(scene, &[change], &[]).await?;
+        let change = answers.then_some(Change::TenantChanged(tenant_id));
+        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
         Ok((tenant, revision))
     }
 
@@ -274,6 +265,18 @@ impl Authority {
         self.close_scene(scene, &[Change::TenantChanged(tenant_id)], &[])
             .await
     }
+}
+
+/// Parses the id of a new tenant.
+fn new_tenant_id(text: &str) -> Result<TenantId, Field> {
+    if text.is_empty() {
+        return Err(Field::Required);
+    }
+    let tenant_id: TenantId = text.parse().map_err(|_| Field::InvalidTenantId)?;
+    if tenant_id.is_reserved() {
+        return Err(Field::ReservedTenantId);
+    }
+    Ok(tenant_id)
 }
 
 /// Parses the prefix of a tenant.

@@ -13,3 +13,11 @@ mod revoke_token;
 mod update_token;
 mod update_token_widening;
 mod who_am_i;
+
+mod create_tenant;
+mod delete_tenant;
+mod get_tenant;
+mod list_tenants;
+mod resume_tenant;
+mod suspend_tenant;
+mod update_tenant;

@@ -5,6 +5,7 @@ mod clock;
 mod database;
 mod logs;
 pub(crate) mod raw;
+mod manage;
 mod server;
 pub(crate) mod tokens;
 
@@ -12,6 +13,10 @@ pub(crate) use actor::{Actor, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
 pub(crate) use database::{Backend, Database, Raw};
 pub(crate) use logs::in_parallel;
+pub(crate) use manage::{
+    administrators_only, guarded_by_etag, mask, message, operators_only, outcome, pages, share,
+    tokens_of,
+};
 pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
