@@ -2,7 +2,7 @@
 
 use super::access::Rpc;
 use super::scene::{check_etag, lost_row};
-use super::users::user_id;
+use super::users::{parse_user_id, user_id};
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::UserId;
@@ -21,17 +21,17 @@ impl Authority {
         tenant_id: &str,
         user_id_text: &str,
         role: Role,
-        violations: Violations,
+        mut violations: Violations,
     ) -> Result<(Membership, Revision), Error> {
         let tenant_id = named_tenant(&call.caller, tenant_id)?;
-        let user_id = user_id(user_id_text)?;
+        let user_id = violations.check("user_id", parse_user_id(user_id_text));
         let mut scene = self
-            .begin(&call, Rpc::AddMember, &tenant_id, &[user_id])
+            .begin(&call, Rpc::AddMember, &tenant_id, user_id.as_slice())
             .await?;
         scene.forbid_reserved()?;
-        if !violations.is_empty() {
+        let (Some(user_id), true) = (user_id, violations.is_empty()) else {
             return Err(violations.into());
-        }
+        };
         let user = if scene.caller.has(Permission::Operator) {
             scene
                 .tx
@@ -60,14 +60,14 @@ impl Authority {
         user_id_text: &str,
         role: Option<Role>,
         etag: Option<Version>,
-        violations: Violations,
+        mut violations: Violations,
     ) -> Result<(Membership, Revision), Error> {
         let tenant_id = named_tenant(&call.caller, tenant_id)?;
-        let user_id = user_id(user_id_text)?;
+        let user_id = violations.check("user_id", parse_user_id(user_id_text));
         let mut scene = self
-            .begin(&call, Rpc::UpdateMember, &tenant_id, &[user_id])
+            .begin(&call, Rpc::UpdateMember, &tenant_id, user_id.as_slice())
             .await?;
-        let (Some(role), true) = (role, violations.is_empty()) else {
+        let (Some(user_id), Some(role), true) = (user_id, role, violations.is_empty()) else {
             return Err(violations.into());
         };
         let missing = Error::NotFound(Missing::Member);

@@ -140,13 +140,13 @@ impl fmt::Debug for Authority {
 
 /// Returns which tenant a caller names; `active` stands for its own.
 fn named_tenant(caller: &Caller, text: &str) -> Result<TenantId, Error> {
-    match text {
-        "" => Err(Error::field("tenant_id", Field::Required)),
-        "active" => Ok(caller.tenant_id.clone()),
-        _ => text
-            .parse()
-            .map_err(|_| Error::field("tenant_id", Field::InvalidTenantId)),
-    }
+    let reason = if text.is_empty() {
+        Field::Required
+    } else {
+        Field::InvalidTenantId
+    };
+    let tenant_id = caller.tenant_named(text).parse();
+    tenant_id.map_err(|_| Error::field("tenant_id", reason))
 }
 
 /// Runs a mutation in a task of its own: once it has begun, no caller's going and

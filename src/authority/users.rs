@@ -71,8 +71,8 @@ impl Authority {
         let mut scene = self.begin(&call, Rpc::CreateUser, &tenant_id, &[]).await?;
         scene.forbid_reserved()?;
         let mut violations = command.violations;
-        let external_id = external_id(&command.external_id, &mut violations);
-        let display_name = display_name(&command.display_name, &mut violations);
+        let external_id = external_id_of(&command.external_id, &mut violations);
+        let display_name = display_name_of(&command.display_name, &mut violations);
         if !violations.is_empty() {
             return Err(violations.into());
         }
@@ -144,22 +144,26 @@ impl Authority {
         call: Call,
         command: UpdateUser,
     ) -> Result<(User, Revision), Error> {
-        let mut scene = self
-            .begin_user(&call, Rpc::UpdateUser, &command.tenant_id, &command.user_id)
-            .await?;
-        let mut user = scene.vouched(user_id(&command.user_id)?).await?;
-        check_etag(command.etag, user.version)?;
+        let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
         let mut violations = command.violations;
-        let before = user.clone();
-        if let Some(text) = &command.external_id {
-            user.external_id = external_id(text, &mut violations);
-        }
-        if let Some(text) = &command.display_name {
-            user.display_name = display_name(text, &mut violations);
-        }
-        if !violations.is_empty() {
+        let user_id = violations.check("user_id", parse_user_id(&command.user_id));
+        let external_id = command.external_id;
+        let external_id = external_id.map(|text| external_id_of(&text, &mut violations));
+        let display_name = command.display_name;
+        let display_name = display_name.map(|text| display_name_of(&text, &mut violations));
+        let mut scene = self
+            .begin(&call, Rpc::UpdateUser, &tenant_id, user_id.as_slice())
+            .await?;
+        let (Some(user_id), true) = (user_id, violations.is_empty()) else {
             return Err(violations.into());
-        }
+        };
+        let before = scene.vouched(user_id).await?;
+        check_etag(command.etag, before.version)?;
+        let user = User {
+            external_id: external_id.unwrap_or_else(|| before.external_id.clone()),
+            display_name: display_name.unwrap_or_else(|| before.display_name.clone()),
+            ..before.clone()
+        };
         if user.external_id != before.external_id {
             let voucher = &user.vouching_tenant_id;
             if scene
@@ -329,20 +333,23 @@ impl Scene {
 
 /// Parses a user's id.
 pub(super) fn user_id(text: &str) -> Result<UserId, Error> {
-    let reason = if text.is_empty() {
-        Field::Required
-    } else {
-        Field::InvalidUserId
-    };
-    text.parse().map_err(|_| Error::field("user_id", reason))
+    parse_user_id(text).map_err(|reason| Error::field("user_id", reason))
 }
 
-fn external_id(text: &str, violations: &mut Violations) -> String {
+/// Parses a user's id, to be noted with what else is wrong.
+pub(super) fn parse_user_id(text: &str) -> Result<UserId, Field> {
+    if text.is_empty() {
+        return Err(Field::Required);
+    }
+    text.parse().map_err(|_| Field::InvalidUserId)
+}
+
+fn external_id_of(text: &str, violations: &mut Violations) -> String {
     let line = text::required_line(text, bounds::EXTERNAL_ID_CHARS);
     violations.check("external_id", line).unwrap_or_default()
 }
 
-fn display_name(text: &str, violations: &mut Violations) -> String {
+fn display_name_of(text: &str, violations: &mut Violations) -> String {
     let line = text::line(text, bounds::NAME_CHARS);
     violations.check("display_name", line).unwrap_or_default()
 }

@@ -77,7 +77,7 @@ impl UserService for Service {
             .read(async {
                 let mut violations = Violations::default();
                 let list = List::named("users")
-                    .with("tenant_id", &message.tenant_id)
+                    .of_tenant(&call.caller, &message.tenant_id)
                     .with("external_id", &message.external_id);
                 let command = ListUsers {
                     page_size: page::size(message.page_size, &mut violations),
@@ -263,7 +263,7 @@ impl UserService for Service {
         opened
             .read(async {
                 let mut violations = Violations::default();
-                let list = List::named("members").with("tenant_id", &message.tenant_id);
+                let list = List::named("members").of_tenant(&call.caller, &message.tenant_id);
                 let size = page::size(message.page_size, &mut violations);
                 let after = page::position(&message.page_token, &list, &mut violations);
                 let tenant_id = &message.tenant_id;
