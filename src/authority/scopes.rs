@@ -15,8 +15,8 @@ use crate::store::StoredCatalog;
 pub struct UpdateCatalog {
     /// The tenant, or `active`.
     pub tenant_id: String,
-    /// The whole catalog.
-    pub draft: Draft,
+    /// The whole catalog; an absent one is a slip, an empty one is said as one.
+    pub draft: Option<Draft>,
     /// The version that the change builds on.
     pub etag: Option<Version>,
     /// What was wrong already on the wire.
@@ -40,15 +40,22 @@ impl Authority {
         let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
         access::may(Rpc::UpdateCatalog, &call.caller, Some(&tenant_id))?;
         // A large document takes a while to judge: not while others wait for the lock.
+        let draft = command.draft;
+        let draft = draft.ok_or_else(|| Error::field("catalog", Field::Required))?;
         let mut violations = command.violations;
-        let catalog = command.draft.check(&mut violations);
+        let catalog = draft.check(&mut violations);
         let mut scene = self
             .begin(&call, Rpc::UpdateCatalog, &tenant_id, &[])
             .await?;
         scene.forbid_reserved()?;
         let present = scene.tx.get_catalog(&tenant_id).await?;
         check_etag(command.etag, present.version)?;
-        let granted = scene.tx.list_granted_scopes(&tenant_id, scene.now).await?;
+        let granted = if draft.is_bounded() {
+            scene.tx.list_granted_scopes(&tenant_id, scene.now).await?
+        } else {
+            // What was not read to its end is not missed.
+            ScopeSet::default()
+        };
         for scope in &granted {
             let lost =
                 present.catalog.scopes.contains_key(scope) && !catalog.scopes.contains_key(scope);

@@ -8,7 +8,7 @@ use super::call::Opened;
 use super::convert::{inward, outward};
 use crate::authority::Authority;
 use crate::authority::scopes::UpdateCatalog;
-use crate::domain::reason::{Field, Violations};
+use crate::domain::reason::Violations;
 use crate::pb;
 use crate::pb::scope_service_server::ScopeService;
 use crate::store::StoredCatalog;
@@ -44,14 +44,10 @@ impl ScopeService for Service {
         opened
             .mutate(async move {
                 let mut violations = Violations::default();
-                if message.catalog.is_none() {
-                    // An absent document is a slip; an empty one is said as one.
-                    violations.add("catalog", Field::Required);
-                }
-                let given = message.catalog.unwrap_or_default();
+                let given = message.catalog.as_ref();
                 let command = UpdateCatalog {
                     tenant_id: message.tenant_id,
-                    draft: inward::catalog(&given, &mut violations),
+                    draft: given.map(|given| inward::catalog(given, &mut violations)),
                     etag: inward::etag(&message.etag),
                     violations,
                 };

@@ -50,10 +50,11 @@ impl Draft {
         let mut catalog = Catalog::default();
         if self.scopes.len() > bounds::CATALOG_SCOPES {
             violations.add("catalog.scopes", Field::TooMany);
-            return catalog;
         }
         if self.profiles.len() > bounds::CATALOG_PROFILES {
             violations.add("catalog.profiles", Field::TooMany);
+        }
+        if !self.is_bounded() {
             return catalog;
         }
         for (at, draft) in self.scopes.iter().enumerate() {
@@ -80,6 +81,12 @@ impl Draft {
             }
         }
         catalog
+    }
+
+    /// Returns whether no list is longer than it may be, so that all of it was read.
+    pub fn is_bounded(&self) -> bool {
+        self.scopes.len() <= bounds::CATALOG_SCOPES
+            && self.profiles.len() <= bounds::CATALOG_PROFILES
     }
 
     /// Notes implied names that are unknown or reserved, and scopes on a cycle.

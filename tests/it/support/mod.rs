@@ -4,8 +4,8 @@ mod actor;
 mod clock;
 mod database;
 mod logs;
-pub(crate) mod raw;
 mod manage;
+pub(crate) mod raw;
 mod server;
 pub(crate) mod tokens;
 
