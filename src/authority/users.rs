@@ -11,7 +11,7 @@ use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken, Violations}
 use crate::domain::scope::Permission;
 use crate::domain::text;
 use crate::domain::token::RevokeReason;
-use crate::store::{Epoch, Listed, Page, Position};
+use crate::store::{self, Epoch, Listed, Page, Position};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -175,11 +175,13 @@ impl Authority {
                 return Err(Error::AlreadyExists(Taken::ExternalId));
             }
         }
-        let user = scene
-            .tx
-            .mark_user_changed(&user, scene.now)
-            .await?
-            .ok_or_else(lost_row)?;
+        let marked = scene.tx.mark_user_changed(&user, scene.now).await;
+        // An operator who names another tenant than the voucher holds not the
+        // voucher's lock, so that a user of this external_id may have come meanwhile.
+        let user = match marked {
+            Err(store::Error::Conflict(_)) => Err(Error::AlreadyExists(Taken::ExternalId)),
+            marked => marked?.ok_or_else(lost_row),
+        }?;
         // What people call a user is in no answer to an introspection.
         let answers = user.external_id != before.external_id;
         let change = answers.then_some(Change::UserChanged(user.user_id));

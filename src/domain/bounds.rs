@@ -19,6 +19,9 @@ pub const LABEL_VALUE_CHARS: usize = 256;
 pub const TOKEN_SCOPES: usize = 100;
 /// The scopes of a catalog, at most.
 pub const CATALOG_SCOPES: usize = 1000;
+/// The scopes that one of a catalog's implies, at most: with the number of scopes, it
+/// bounds the document that each introspection reads.
+pub const IMPLIED_SCOPES: usize = 100;
 /// The profiles of a catalog, at most.
 pub const CATALOG_PROFILES: usize = 200;
 /// The bytes of a scope's or profile's name, at most.

@@ -7,10 +7,11 @@ use tonic::{Request, Response, Status};
 use super::call::Opened;
 use super::convert::page::{self, List};
 use super::convert::{Mask, inward, outward};
-use crate::authority::Authority;
 use crate::authority::users::{CreateUser, ListUsers, UpdateUser};
-use crate::domain::principal::Role;
+use crate::authority::{Authority, Caller};
+use crate::domain::principal::{Role, User};
 use crate::domain::reason::{Field, Violations};
+use crate::domain::scope::Permission;
 use crate::pb;
 use crate::pb::user_service_server::UserService;
 
@@ -26,6 +27,7 @@ impl UserService for Service {
     ) -> Result<Response<pb::CreateUserResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        let caller = call.caller.clone();
         opened
             .mutate(async move {
                 let mut violations = Violations::default();
@@ -39,7 +41,7 @@ impl UserService for Service {
                 };
                 let (user, member, revision) = authority.create_user(call, command).await?;
                 Ok(pb::CreateUserResponse {
-                    user: Some(outward::user(&user)),
+                    user: Some(user_seen_by(&caller, &user)),
                     membership: Some(outward::membership(&member)),
                     revision: revision.to_string(),
                 })
@@ -53,6 +55,7 @@ impl UserService for Service {
     ) -> Result<Response<pb::GetUserResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let call = opened.call.clone();
+        let caller = call.caller.clone();
         opened
             .read(async {
                 let (user, member) = self
@@ -60,7 +63,7 @@ impl UserService for Service {
                     .get_user(call, &message.tenant_id, &message.user_id)
                     .await?;
                 Ok(pb::GetUserResponse {
-                    user: Some(outward::user(&user)),
+                    user: Some(user_seen_by(&caller, &user)),
                     membership: member.as_ref().map(outward::membership),
                 })
             })
@@ -73,6 +76,7 @@ impl UserService for Service {
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let call = opened.call.clone();
+        let caller = call.caller.clone();
         opened
             .read(async {
                 let mut violations = Violations::default();
@@ -88,7 +92,11 @@ impl UserService for Service {
                 };
                 let page = self.0.list_users(call, command).await?;
                 Ok(pb::ListUsersResponse {
-                    users: page.items.iter().map(outward::user).collect(),
+                    users: page
+                        .items
+                        .iter()
+                        .map(|user| user_seen_by(&caller, user))
+                        .collect(),
                     next_page_token: page::token(page.next.as_ref(), &list),
                 })
             })
@@ -101,11 +109,12 @@ impl UserService for Service {
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        let caller = call.caller.clone();
         opened
             .mutate(async move {
                 let (user, revision) = authority.update_user(call, update(message)).await?;
                 Ok(pb::UpdateUserResponse {
-                    user: Some(outward::user(&user)),
+                    user: Some(user_seen_by(&caller, &user)),
                     revision: revision.to_string(),
                 })
             })
@@ -118,13 +127,14 @@ impl UserService for Service {
     ) -> Result<Response<pb::SuspendUserResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        let caller = call.caller.clone();
         opened
             .mutate(async move {
                 let (user, revision) = authority
                     .suspend_user(call, &message.tenant_id, &message.user_id)
                     .await?;
                 Ok(pb::SuspendUserResponse {
-                    user: Some(outward::user(&user)),
+                    user: Some(user_seen_by(&caller, &user)),
                     revision: revision.to_string(),
                 })
             })
@@ -137,13 +147,14 @@ impl UserService for Service {
     ) -> Result<Response<pb::ResumeUserResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
+        let caller = call.caller.clone();
         opened
             .mutate(async move {
                 let (user, revision) = authority
                     .resume_user(call, &message.tenant_id, &message.user_id)
                     .await?;
                 Ok(pb::ResumeUserResponse {
-                    user: Some(outward::user(&user)),
+                    user: Some(user_seen_by(&caller, &user)),
                     revision: revision.to_string(),
                 })
             })
@@ -278,6 +289,23 @@ impl UserService for Service {
             })
             .await
     }
+}
+
+/// Turns a user into a message. Other tenants than the caller's own are named to
+/// operators alone.
+fn user_seen_by(caller: &Caller, user: &User) -> pb::User {
+    let mut message = outward::user(user);
+    if !caller.has(Permission::Operator) {
+        for tenant_id in [
+            &mut message.vouching_tenant_id,
+            &mut message.active_tenant_id,
+        ] {
+            if tenant_id != caller.tenant_id.as_str() {
+                tenant_id.clear();
+            }
+        }
+    }
+    message
 }
 
 /// What an update may set.

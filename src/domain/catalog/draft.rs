@@ -124,7 +124,7 @@ impl ScopeDraft {
         let description = violations
             .check(&format!("{field}.description"), description)
             .unwrap_or_default();
-        if self.implies.len() > bounds::CATALOG_SCOPES {
+        if self.implies.len() > bounds::IMPLIED_SCOPES {
             violations.add(format!("{field}.implies"), Field::TooMany);
         }
         let mut implies = BTreeSet::new();

@@ -228,7 +228,7 @@ pub fn catalog(given: &pb::Catalog, violations: &mut Violations) -> Draft {
         draft.scopes.push(ScopeDraft {
             name: scope.name.clone(),
             description: scope.description.clone(),
-            implies: first(&scope.implies, bounds::CATALOG_SCOPES),
+            implies: first(&scope.implies, bounds::IMPLIED_SCOPES),
             admins_only: role == Some(Role::Admin),
             forbidden_kinds: kinds(
                 &format!("{field}.forbidden_kinds"),

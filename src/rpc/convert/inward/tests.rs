@@ -256,7 +256,7 @@ fn a_catalogs_lists_are_bounded_while_they_are_read() {
         ..pb::Scope::default()
     };
     let many = pb::Scope {
-        implies: vec![String::new(); bounds::CATALOG_SCOPES + 9],
+        implies: vec![String::new(); bounds::IMPLIED_SCOPES + 9],
         forbidden_kinds: vec![99; 5],
         ..pb::Scope::default()
     };
@@ -266,7 +266,7 @@ fn a_catalogs_lists_are_bounded_while_they_are_read() {
     };
     let mut violations = Violations::default();
     let draft = catalog(&given, &mut violations);
-    assert_eq!(draft.scopes[1].implies.len(), bounds::CATALOG_SCOPES + 1);
+    assert_eq!(draft.scopes[1].implies.len(), bounds::IMPLIED_SCOPES + 1);
     let told: Vec<_> = violations
         .iter()
         .map(|v| (v.field.as_str(), v.reason))
