@@ -256,6 +256,11 @@ impl Config {
             self.server.grace_seconds <= 3600,
             "server.grace_seconds: must be at most 3600",
         );
+        let filter = tracing_subscriber::EnvFilter::builder().parse(&self.telemetry.log);
+        require(
+            filter.is_ok(),
+            "telemetry.log: not a filter such as info or info,token_authority=debug",
+        );
         let (url, url_file) = (&self.database.url, &self.database.url_file);
         require(
             url.is_none() || url_file.is_none(),
