@@ -19,8 +19,11 @@ impl KeyId {
     /// Returns the id of the key with this name and these bytes.
     pub fn of(name: &str, bytes: &[u8; 32]) -> Self {
         let check = mac(bytes).chain_update(b"key id").finalize().into_bytes();
-        let check: String = check.iter().take(4).map(|b| format!("{b:02x}")).collect();
-        Self(format!("{name}.{check}"))
+        let mut first = [0; 4];
+        for (to, from) in first.iter_mut().zip(check) {
+            *to = from;
+        }
+        Self(format!("{name}.{:08x}", u32::from_be_bytes(first)))
     }
 
     /// Returns the key's name, by which keys are ordered.
