@@ -5,6 +5,8 @@
 
 // clippy lets tests unwrap and index only in modules that are for tests alone.
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod contract;
@@ -18,3 +20,5 @@ mod rpc;
 mod secrets;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod transport;

@@ -6,7 +6,7 @@ mod database;
 mod logs;
 mod server;
 
-pub(crate) use actor::{Actor, refusal, refused};
+pub(crate) use actor::{Actor, Issued, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
 pub(crate) use database::{Backend, Database, Raw};
 pub(crate) use logs::in_parallel;
