@@ -175,6 +175,15 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To make, change or verify tokens.
+    Serve,
+    /// To migrate the schema, which takes no keys.
+    Migrate,
+}
+
 /// A value given by a flag: `section.key` and what it is set to.
 pub type Flag = (&'static str, String);
 
@@ -185,6 +194,7 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[Flag],
+        purpose: Purpose,
     ) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let mut table = file.map_or_else(toml::Table::new, |path| parse(path, &mut problems));
@@ -211,7 +221,7 @@ impl Config {
             telemetry: section(&mut table, "telemetry", &mut problems),
         };
         problems.extend(table.keys().map(|name| format!("{name}: no such section")));
-        config.check(&mut problems);
+        config.check(purpose, &mut problems);
         if problems.is_empty() {
             Ok(config)
         } else {
@@ -219,7 +229,7 @@ impl Config {
         }
     }
 
-    fn check(&self, problems: &mut Vec<String>) {
+    fn check(&self, purpose: Purpose, problems: &mut Vec<String>) {
         let mut require = |good: bool, problem: &str| {
             if !good {
                 problems.push(problem.to_owned());
@@ -257,22 +267,21 @@ impl Config {
             self.server.grace_seconds <= 3600,
             "server.grace_seconds: must be at most 3600",
         );
+        let filter = tracing_subscriber::EnvFilter::builder().parse(&self.telemetry.log);
+        require(
+            filter.is_ok(),
+            "telemetry.log: not a filter such as info or info,token_authority=debug",
+        );
         let (url, url_file) = (&self.database.url, &self.database.url_file);
         require(
             url.is_none() || url_file.is_none(),
             "database.url and database.url_file: set one of them",
         );
-    }
-
-    /// Reports what is missing to serve, beside what is wrong in any case.
-    pub fn check_serving(self) -> Result<Self, Problems> {
-        let external = self.database.url.is_some() || self.database.url_file.is_some();
-        if external && self.keyring.directory.is_none() {
-            let problem =
-                "keyring.directory: required with PostgreSQL, where replicas share one keyring";
-            return Err(Problems(vec![problem.to_owned()]));
-        }
-        Ok(self)
+        let external = url.is_some() || url_file.is_some();
+        require(
+            purpose == Purpose::Migrate || !external || self.keyring.directory.is_some(),
+            "keyring.directory: required with PostgreSQL, where replicas share one keyring",
+        );
     }
 
     /// Returns the directory of the keyring, and whether a key may be made there.
@@ -363,7 +372,7 @@ mod tests {
         let environment = environment
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::read(Some(&path), environment, flags).map_err(|problems| {
+        Config::read(Some(&path), environment, flags, Purpose::Serve).map_err(|problems| {
             problems
                 .to_string()
                 .replace(&path.display().to_string(), "FILE")
@@ -391,20 +400,20 @@ mod tests {
     fn every_problem_is_said_at_once() {
         let file = "[server]\naddress = '0.0.0.0:1'\n[hashing]\ncost = 99\n[database]\nurl = 'postgres://u:hunter2@h/d'\n[cache]\nsize = 1\n[telemetry]\nlogs = 'x'\n";
         insta::assert_snapshot!(read(file, &[], &[]).unwrap_err(), @r"
-        the configuration has 4 problem(s):
+        the configuration has 5 problem(s):
           - telemetry: unknown field `logs`, expected `log` or `log_format`
           - cache: no such section
           - server.address: not loopback, and there is no TLS; set server.plaintext = true to serve plain text there
           - hashing.cost: must be 4 to 14
+          - keyring.directory: required with PostgreSQL, where replicas share one keyring
         ");
     }
 
     #[test]
-    fn a_keyring_is_required_to_serve_from_postgresql() {
-        let file = "[database]\nurl = 'postgres://h/d'\n";
-        let problems = read(file, &[], &[]).unwrap().check_serving().unwrap_err();
-        assert!(problems.to_string().contains("keyring.directory: required"));
-        assert!(read("", &[], &[]).unwrap().check_serving().is_ok());
+    fn a_migration_needs_no_keyring() {
+        let flags = [("database.url_file", "url".to_owned())];
+        assert!(Config::read(None, [], &flags, Purpose::Serve).is_err());
+        assert!(Config::read(None, [], &flags, Purpose::Migrate).is_ok());
     }
 
     #[test]

@@ -2,21 +2,50 @@
 
 use std::io;
 
-/// Resolves when the process is told to stop: by SIGTERM, or by SIGINT (Ctrl-C).
+/// The signals that tell the process to stop: SIGTERM, and SIGINT (Ctrl-C). From when
+/// this is made none is lost, and none ends the process by itself.
 #[cfg(unix)]
-pub async fn stop_signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
-        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
-    }
-    Ok(())
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
 }
 
-/// Resolves when the process is told to stop, by Ctrl-C.
+#[cfg(unix)]
+impl StopSignals {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Resolves when the process is told to stop, once for each time.
+    pub async fn next(&mut self) -> io::Result<()> {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+            _ = self.interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+        }
+        Ok(())
+    }
+}
+
+/// What tells the process to stop: Ctrl-C.
 #[cfg(not(unix))]
-pub async fn stop_signal() -> io::Result<()> {
-    tokio::signal::ctrl_c().await
+#[derive(Debug)]
+pub struct StopSignals;
+
+#[cfg(not(unix))]
+impl StopSignals {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Resolves when the process is told to stop.
+    pub async fn next(&mut self) -> io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 
 use crate::app::{BoxError, World};
-use crate::config::{self, Config, Flag, Problems};
+use crate::config::{self, Config, Flag, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
 use crate::domain::time::SystemClock;
 use crate::{rpc, telemetry};
@@ -79,7 +79,7 @@ struct ServerArguments {
 }
 
 impl ServerArguments {
-    fn read(self) -> Result<Config, Problems> {
+    fn read(self, purpose: Purpose) -> Result<Config, Problems> {
         let flags: Vec<Flag> = [
             ("server.address", self.address),
             (
@@ -93,7 +93,12 @@ impl ServerArguments {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
-        Config::read(self.config.as_deref(), config::environment(), &flags)
+        Config::read(
+            self.config.as_deref(),
+            config::environment(),
+            &flags,
+            purpose,
+        )
     }
 }
 
@@ -114,11 +119,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match arguments.command {
         Command::Quickstart => start(|| Ok(quickstart::config()), quickstart::run),
-        Command::Serve(arguments) => start(|| arguments.read()?.check_serving(), serve::serve),
-        Command::Bootstrap(arguments) => {
-            start(|| arguments.read()?.check_serving(), serve::bootstrap)
-        }
-        Command::Migrate(arguments) => start(|| arguments.read(), serve::migrate),
+        Command::Serve(arguments) => start(|| arguments.read(Purpose::Serve), serve::serve),
+        Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
+        Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Docs {
             document: Document::Errors,
         } => print(&rpc::error_table::markdown()).map_err(BoxError::from),

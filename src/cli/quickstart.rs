@@ -14,6 +14,7 @@ use crate::app::{self, App, BoxError, World};
 use crate::authority::keyring::write_private;
 use crate::config::Config;
 use crate::domain::value::Prefix;
+use crate::lifecycle::StopSignals;
 use crate::pb;
 use crate::pb::introspection_service_client::IntrospectionServiceClient;
 use crate::pb::scope_service_client::ScopeServiceClient;
@@ -44,12 +45,13 @@ struct Teller {
 
 /// Goes through the story, and keeps serving until told to stop.
 pub(super) async fn run(mut config: Config, world: World) -> Result<(), BoxError> {
-    // Kept when the program ends: the lines that were printed read from it.
-    let mut directory = tempfile::Builder::new();
-    directory.prefix("token-authority-");
+    let signals = StopSignals::listen()?;
+    let mut private = tempfile::Builder::new();
+    private.prefix("token-authority-");
     #[cfg(unix)]
-    directory.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    let directory = directory.tempdir()?.keep();
+    private.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    // Kept when the program ends: the lines that were printed read from it.
+    let directory = private.tempdir()?.keep();
     config.database.directory.clone_from(&directory);
     let app = App::build(&config, world).await?;
     let mut operator = String::new();
@@ -85,7 +87,7 @@ pub(super) async fn run(mut config: Config, world: World) -> Result<(), BoxError
         return Err(error);
     }
     print("\nServing on; stop with Ctrl-C.\n")?;
-    serve_until_told(serving, stop).await
+    serve_until_told(serving, stop, signals).await
 }
 
 impl Teller {

@@ -7,13 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::print;
 use crate::app::{self, App, BoxError, World};
+use crate::authority;
 use crate::config::Config;
 use crate::domain::value::TokenValue;
-use crate::{authority, lifecycle};
+use crate::lifecycle::StopSignals;
 
 /// Serves until told to stop. On an empty store the operator's token is made first:
 /// printed to a terminal, else written to a file.
 pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> {
+    let signals = StopSignals::listen()?;
     let app = App::build(&config, world).await?;
     let made = app.bootstrap(|value| deliver(&config, value)).await;
     made.map_err(|error| not_made(&config, error))?;
@@ -21,7 +23,7 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
     tracing::info!(server.address = %address, "serving");
     let stop = CancellationToken::new();
     let serving = tokio::spawn(app.serve(stop.clone()));
-    serve_until_told(serving, stop).await?;
+    serve_until_told(serving, stop, signals).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -69,15 +71,16 @@ struct NotMade {
 pub(super) async fn serve_until_told(
     mut serving: tokio::task::JoinHandle<Result<(), BoxError>>,
     stop: CancellationToken,
+    mut signals: StopSignals,
 ) -> Result<(), BoxError> {
     tokio::select! {
         served = &mut serving => return served?,
-        signal = lifecycle::stop_signal() => signal?,
+        signal = signals.next() => signal?,
     }
     stop.cancel();
     tokio::select! {
         served = &mut serving => served?,
-        signal = lifecycle::stop_signal() => {
+        signal = signals.next() => {
             signal?;
             serving.abort();
             Err("told to stop twice: calls in flight were cut".into())

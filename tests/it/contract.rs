@@ -67,9 +67,10 @@ fn label(field: &FieldDescriptor) -> String {
         Cardinality::Optional
             if field.supports_presence() && field.containing_oneof().is_none() =>
         {
-            match field.kind() {
-                Kind::Message(_) => "",
-                _ => "optional ",
+            if matches!(field.kind(), Kind::Message(_)) {
+                ""
+            } else {
+                "optional "
             }
         }
         Cardinality::Optional => "",
@@ -80,10 +81,13 @@ fn label(field: &FieldDescriptor) -> String {
 }
 
 fn kind(field: &FieldDescriptor) -> String {
-    match field.kind() {
-        Kind::Message(message) => message.full_name().to_owned(),
-        Kind::Enum(enumeration) => enumeration.full_name().to_owned(),
-        scalar => format!("{scalar:?}").to_lowercase(),
+    let kind = field.kind();
+    if let Some(message) = kind.as_message() {
+        message.full_name().to_owned()
+    } else if let Some(enumeration) = kind.as_enum() {
+        enumeration.full_name().to_owned()
+    } else {
+        format!("{kind:?}").to_lowercase()
     }
 }
 

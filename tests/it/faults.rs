@@ -91,7 +91,10 @@ async fn a_broken_schema_is_a_fault_of_ours_and_never_an_inactive_token(backend:
             })
             .await
             .map(drop),
-        server.try_introspect(Default::default()).await.map(drop),
+        server
+            .try_introspect(pb::IntrospectRequest::default())
+            .await
+            .map(drop),
     ] {
         let status = result.unwrap_err();
         assert_eq!(refusal(&status), "Internal INTERNAL");

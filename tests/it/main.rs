@@ -11,6 +11,8 @@ mod authz_coverage;
 #[cfg(test)]
 mod bootstrap;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod contract;
@@ -30,3 +32,5 @@ mod store;
 mod store_sql;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod transport;

@@ -430,7 +430,9 @@ impl Needles {
         }
         for bytes in digests {
             assert_eq!(bytes.len(), 32);
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = bytes
+                .iter()
+                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             derived.push(hex.to_uppercase());
             derived.push(hex);
             let base64 = STANDARD.encode(&bytes);

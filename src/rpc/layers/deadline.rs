@@ -17,6 +17,10 @@ use crate::rpc::status::status;
 
 /// The header in which a caller says how long it waits.
 const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
+/// How long before the caller's deadline ours is: so that our answer is there in time,
+/// and before tonic's own timer, whose answer has neither our code nor a reason. Timers
+/// tick in milliseconds.
+const MARGIN: Duration = Duration::from_millis(2);
 
 /// The instant at which the caller stops waiting, or we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +34,7 @@ impl Deadline {
             .get(HEADER)
             .and_then(|value| parse(value.as_bytes()));
         let timeout = match given {
-            Some(timeout) => timeout.min(bounds::DEADLINE_MAX),
+            Some(timeout) => timeout.saturating_sub(MARGIN).min(bounds::DEADLINE_MAX),
             None if stays => return None,
             None => bounds::DEADLINE_DEFAULT,
         };
@@ -131,11 +135,12 @@ mod tests {
             ("99u", Duration::from_micros(99)),
             ("0n", Duration::ZERO),
             ("120S", bounds::DEADLINE_MAX),
-            ("121S", bounds::DEADLINE_MAX),
-            ("99999999H", bounds::DEADLINE_MAX),
+            ("121S", bounds::DEADLINE_MAX + MARGIN),
+            ("99999999H", bounds::DEADLINE_MAX + MARGIN),
         ] {
-            assert_eq!(timeout(Some(given), false), Some(expected), "{given}");
-            assert_eq!(timeout(Some(given), true), Some(expected), "{given}");
+            let ours = expected.saturating_sub(MARGIN);
+            assert_eq!(timeout(Some(given), false), Some(ours), "{given}");
+            assert_eq!(timeout(Some(given), true), Some(ours), "{given}");
         }
     }
 

@@ -90,9 +90,12 @@ where
         let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
         let span = span(request.uri().path(), &request_id);
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
+        // From when the call came, however late it is polled.
+        let deadline = Deadline::of(request.headers(), stays(request.uri().path()));
         Box::pin(
             async move {
-                let answered = panic::guard(answer(inner, request, &request_id, is_mutation)).await;
+                let answered =
+                    panic::guard(answer(inner, request, &request_id, deadline, is_mutation)).await;
                 let mut response = answered.unwrap_or_else(|panicked| {
                     status(&Error::internal(panicked), &request_id).into_http()
                 });
@@ -130,6 +133,7 @@ async fn answer<S>(
     mut inner: S,
     mut request: Request<Body>,
     request_id: &RequestId,
+    deadline: Option<Deadline>,
     is_mutation: bool,
 ) -> Response<Body>
 where
@@ -139,10 +143,14 @@ where
         return refuse(&Error::PermissionDenied(Denial::BrowserOrigin), request_id);
     }
     request.extensions_mut().insert(request_id.clone());
-    let Some(deadline) = Deadline::of(request.headers(), stays(request.uri().path())) else {
+    let Some(deadline) = deadline else {
         let Ok(response) = inner.call(request).await;
         return response;
     };
+    // A call that came too late is not begun, not even for one poll.
+    if deadline.has_passed() {
+        return refuse(&Error::DeadlineExceeded, request_id);
+    }
     request.extensions_mut().insert(deadline);
     if is_mutation {
         let request = request
@@ -150,13 +158,10 @@ where
         let Ok(response) = inner.call(request).await;
         return response;
     }
-    // A call that came too late is not begun, not even for one poll.
-    if !deadline.has_passed()
-        && let Ok(Ok(response)) = tokio::time::timeout_at(deadline.0, inner.call(request)).await
-    {
-        return response;
+    match tokio::time::timeout_at(deadline.0, inner.call(request)).await {
+        Ok(Ok(response)) => response,
+        Err(_) => refuse(&Error::DeadlineExceeded, request_id),
     }
-    refuse(&Error::DeadlineExceeded, request_id)
 }
 
 /// Answers with a failure.

@@ -14,6 +14,8 @@ use crate::domain::bounds;
 use crate::domain::entropy::EntropyError;
 use crate::rpc::testing::Capture;
 
+/// How long a caller waits to whom we answer within five seconds.
+const FIVE_SECONDS: &str = "5002m";
 const READ: &str = "/tokenauthority.v1.TokenService/GetToken";
 const MUTATION: &str = "/tokenauthority.v1.TokenService/RevokeToken";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -160,7 +162,7 @@ async fn a_panic_before_the_services_future_is_caught_too() {
 #[tokio::test(start_paused = true)]
 async fn a_read_is_cut_at_its_deadline() {
     let began = Instant::now();
-    let response = serve(request(READ, &[("grpc-timeout", "5S")]), never).await;
+    let response = serve(request(READ, &[("grpc-timeout", FIVE_SECONDS)]), never).await;
     assert_eq!(began.elapsed(), Duration::from_secs(5));
     let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned());
     let (code, reason, id) = told(&response);
@@ -193,7 +195,11 @@ async fn a_mutation_is_not_cut_and_knows_its_deadline() {
         assert!(deadline.has_passed());
         Ok(Response::new(Body::empty()))
     };
-    let response = serve(request(MUTATION, &[("grpc-timeout", "5S")]), service).await;
+    let response = serve(
+        request(MUTATION, &[("grpc-timeout", FIVE_SECONDS)]),
+        service,
+    )
+    .await;
     assert!(!response.headers().contains_key("grpc-status"));
 }
 
@@ -206,7 +212,7 @@ async fn a_mutations_request_that_never_ends_is_given_up_at_the_deadline() {
         Ok(frame.unwrap().unwrap_err().into_http())
     };
     let began = Instant::now();
-    let request = request(MUTATION, &[("grpc-timeout", "5S")]).map(|_| Body::new(Never));
+    let request = request(MUTATION, &[("grpc-timeout", FIVE_SECONDS)]).map(|_| Body::new(Never));
     let response = serve(request, read).await;
     assert_eq!(began.elapsed(), Duration::from_secs(5));
     assert_eq!(told(&response).1, "DEADLINE_EXCEEDED");
@@ -221,7 +227,7 @@ async fn a_health_watch_stays_unless_its_caller_says_otherwise() {
     };
     let response = serve(request(WATCH, &[]), slow).await;
     assert!(!response.headers().contains_key("grpc-status"));
-    let response = serve(request(WATCH, &[("grpc-timeout", "5S")]), never).await;
+    let response = serve(request(WATCH, &[("grpc-timeout", FIVE_SECONDS)]), never).await;
     assert_eq!(told(&response).0, Code::DeadlineExceeded);
 }
 

@@ -116,8 +116,8 @@ async fn of_two_updates_of_one_version_one_wins(backend: Backend) {
             let actor = admin.clone();
             let call: Call<Result<pb::Catalog, tonic::Status>> = Box::pin(async move {
                 let call = actor.call(request);
-                let updated = actor.scopes().update_catalog(call).await?;
-                Ok(updated.into_inner().catalog.unwrap())
+                let answer = actor.scopes().update_catalog(call).await?;
+                Ok(answer.into_inner().catalog.unwrap())
             });
             call
         };

@@ -61,8 +61,11 @@ async fn a_user_is_seen_where_it_is_a_member_or_vouched_for(backend: Backend) {
     let user = there.user.unwrap();
     assert_eq!(
         (user.external_id.as_str(), user.vouching_tenant_id.as_str()),
-        ("alice", "acme")
+        ("alice", "")
     );
+    // Which other tenant vouches for it, an operator alone is told.
+    let user = get(&operator, "beta", user_id).await.unwrap().user.unwrap();
+    assert_eq!(user.vouching_tenant_id, "acme");
     assert_eq!(get(&acme.admin, "acme", user_id).await.unwrap(), whole);
 
     // Whoever vouches for it sees it also when it has left.

@@ -99,18 +99,18 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         ("token_management", |policy| policy.token_management = 1),
         ("expiry_required", |policy| policy.expiry_required = false),
         ("default_ttl", |policy| {
-            policy.default_ttl = Some(seconds(30))
+            policy.default_ttl = Some(seconds(30));
         }),
         ("max_ttl", |policy| policy.max_ttl = Some(seconds(300))),
         ("max_tokens_per_user", |policy| {
-            policy.max_tokens_per_user = 9
+            policy.max_tokens_per_user = 9;
         }),
         ("unique_names", |policy| policy.unique_names = false),
         ("tokens_may_not_mint", |policy| {
-            policy.tokens_may_not_mint = true
+            policy.tokens_may_not_mint = true;
         }),
         ("admins_act_for_admins", |policy| {
-            policy.admins_act_for_admins = false
+            policy.admins_act_for_admins = false;
         }),
     ];
     let changed = |from: pb::TenantPolicy, change: Change| {

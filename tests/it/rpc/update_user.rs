@@ -36,13 +36,16 @@ async fn read(actor: &Actor, user_id: &str) -> pb::User {
     actor.get_user(request).await.unwrap().user.unwrap()
 }
 
+/// The paths of a mask, if there is one.
+type Paths = Option<&'static [&'static str]>;
+
 async fn a_mask_says_what_is_set(backend: Backend) {
     let t = TestServer::start(backend).await;
     let acme = t.tenant("acme", self_service()).await;
     let server = t.resource_server().await;
     let alice = t.member(&acme, "alice", &["read"]).await;
     let admin = &acme.admin;
-    let cases: [(Option<&[&str]>, &str, &str, (&str, &str)); 6] = [
+    let cases: [(Paths, &str, &str, (&str, &str)); 6] = [
         (
             Some(&["display_name"]),
             "ignored",
@@ -107,7 +110,7 @@ async fn what_is_wrong_is_said_all_at_once(backend: Backend) {
     let acme = t.tenant("acme", self_service()).await;
     let before = read(&acme.admin, &acme.admin_id).await;
     let long = "x".repeat(256);
-    let cases: [(&str, Option<&[&str]>, &str, &str, &str); 6] = [
+    let cases: [(&str, Paths, &str, &str, &str); 6] = [
         (
             &acme.admin_id,
             None,

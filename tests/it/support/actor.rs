@@ -1,5 +1,6 @@
 //! Who calls a server: a credential, and the clients to call with.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message as _;
@@ -200,7 +201,7 @@ pub(crate) fn refusal(status: &Status) -> String {
     for violation in violations {
         let reason = info.and_then(|info| info.metadata.get(&violation.field));
         let reason = reason.map_or("?", String::as_str);
-        text.push_str(&format!("\n  {}: {reason}", violation.field));
+        write!(text, "\n  {}: {reason}", violation.field).unwrap();
     }
     text
 }

@@ -9,7 +9,7 @@ pub(crate) mod raw;
 mod server;
 pub(crate) mod tokens;
 
-pub(crate) use actor::{Actor, refusal, refused};
+pub(crate) use actor::{Actor, Issued, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
 pub(crate) use database::{Backend, Database, Raw};
 pub(crate) use logs::in_parallel;

@@ -257,6 +257,10 @@ impl Drop for TestServer {
 }
 
 /// A tenant and who administers it.
+#[expect(
+    clippy::struct_field_names,
+    reason = "the same noun as everywhere: tenant_id"
+)]
 pub(crate) struct Tenant {
     pub(crate) tenant_id: String,
     pub(crate) admin_id: String,
