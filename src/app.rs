@@ -178,7 +178,14 @@ fn location(config: &Config) -> Result<Location, BoxError> {
         (None, Some(path)) => Some(
             std::fs::read_to_string(path)
                 .map_err(|error| {
-                    BoxError::from(format!("database.url_file {}: {error}", path.display()))
+                    // A URL where a file's name should be has a password.
+                    let named = path.display().to_string();
+                    let named = if named.contains("://") {
+                        "(a URL, not a file)"
+                    } else {
+                        &named
+                    };
+                    BoxError::from(format!("database.url_file {named}: {error}"))
                 })?
                 .trim()
                 .to_owned(),

@@ -349,9 +349,19 @@ fn section<T: DeserializeOwned + Default>(
         return T::default();
     };
     value.try_into().unwrap_or_else(|error: toml::de::Error| {
-        problems.push(format!("{name}: {}", error.message()));
+        problems.push(format!("{name}: {}", told(error.message())));
         T::default()
     })
+}
+
+/// Returns what is wrong without the value that is wrong, which may be a password.
+fn told(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((wrong, expected)) if wrong.starts_with("invalid") => {
+            format!("a value is not of its type, expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// Returns the process's environment.
@@ -423,6 +433,20 @@ mod tests {
             ("TOKEN_AUTHORITY_SERVICE_HOST", "10.0.0.1"),
         ];
         assert!(read("", &environment, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_not_repeated() {
+        for file in [
+            "database = 'postgres://u:hunter2@h/d'",
+            "[database]\nconnections = 'postgres://u:hunter2@h/d'",
+        ] {
+            let error = read(file, &[], &[]).unwrap_err();
+            assert!(
+                error.contains("database: ") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub struct FilterError(#[from] tracing_subscriber::filter::ParseError);
 /// Returns what logs are written by, to standard error. Nothing global is touched:
 /// the caller installs it.
 pub fn dispatch(settings: &Telemetry) -> Result<Dispatch, FilterError> {
-    let filter = EnvFilter::builder().parse(&settings.log)?;
+    // This target repeats parameters of the database's URL that it does not know.
+    let filter = EnvFilter::builder()
+        .parse(&settings.log)?
+        .add_directive("sqlx_postgres::options=off".parse()?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     Ok(match settings.log_format {

@@ -151,6 +151,20 @@ pub fn may(rpc: Rpc, caller: &Caller, tenant_id: Option<&TenantId>) -> Result<Re
     reach.ok_or(Error::PermissionDenied(Denial::Denied))
 }
 
+/// Refuses a caller who may not call this RPC whatever the request says, so that the
+/// request need not even be read.
+pub fn may_at_all(rpc: Rpc, caller: &Caller) -> Result<(), Error> {
+    match rpc.need() {
+        Need::Introspect => may(rpc, caller, None).map(|_| ()),
+        // Which tenant is named decides whether it is denied or not there.
+        Need::Authenticated
+        | Need::TokensRead
+        | Need::TokensWrite
+        | Need::TenantAdmin
+        | Need::Operator => Ok(()),
+    }
+}
+
 /// Refuses one's own tokens where only administrators manage tokens.
 pub(super) fn check_management(reach: Reach, policy: &Policy) -> Result<(), Error> {
     match (reach, policy.management) {

@@ -147,6 +147,9 @@ impl Scene {
             grant::check_holder("profile", scope, &catalog, holder, &mut violations);
             scopes.insert(scope.clone());
         }
+        if scopes.len() > bounds::TOKEN_SCOPES {
+            violations.add("scopes", Field::TooMany);
+        }
         let (Some(whom), Some(name), true) = (whom, name, violations.is_empty()) else {
             return Err(violations.into());
         };

@@ -1,6 +1,5 @@
 //! Introspection: who is this, and what may they do?
 
-use super::access::{self, Rpc};
 use super::{Authority, Caller, Error};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
@@ -47,14 +46,9 @@ struct Asked {
 }
 
 impl Authority {
-    /// Returns whether the caller may introspect.
-    pub fn may_introspect(&self, caller: &Caller, rpc: Rpc) -> Result<(), Error> {
-        access::may(rpc, caller, None).map(|_| ())
-    }
-
     /// Judges a presented value. That it is worth nothing is an answer; that the
     /// store can't be asked is an error, never that answer. The caller must have
-    /// been let in by [`Authority::may_introspect`].
+    /// been let in by [`access::may_at_all`](super::access::may_at_all).
     pub async fn introspect(&self, caller: &Caller, command: Introspect) -> Result<Answer, Error> {
         let asked = check(caller, &command)?;
         let now = self.clock.now();

@@ -77,7 +77,7 @@ impl Keyring {
             }),
             None if create => {
                 let path = directory.join("0001.key");
-                write(&path, entropy)?;
+                make(&path, entropy)?;
                 Ok(Self {
                     older: Vec::new(),
                     current: read(&path)?,
@@ -113,6 +113,24 @@ fn read(path: &Path) -> Result<Key, KeyringError> {
     match (bytes, name) {
         (Some(bytes), Some(name)) => Ok(Key::new(KeyId::of(name, &bytes), &bytes)),
         _ => Err(KeyringError::NotAKey(path.to_owned())),
+    }
+}
+
+/// Makes a key's file, whole or not at all; one that another process has made
+/// meanwhile stands.
+fn make(path: &Path, entropy: &dyn Entropy) -> Result<(), KeyringError> {
+    let drawn: [u8; 8] = entropy::bytes(entropy)?;
+    let beside = path.with_extension(format!("{:016x}", u64::from_be_bytes(drawn)));
+    write(&beside, entropy)?;
+    let linked = fs::hard_link(&beside, path);
+    // What is left behind is no `*.key` file.
+    let _ = fs::remove_file(&beside);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(KeyringError::Io {
+            path: path.to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
     }
 }
 

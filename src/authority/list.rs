@@ -75,6 +75,8 @@ impl Authority {
             .filter(|name| !name.is_empty());
         if command.hint.len() > bounds::VALUE_BYTES {
             violations.add("hint", Field::TooLong);
+        } else if value::presented(&command.hint).contains(char::is_control) {
+            violations.add("hint", Field::InvalidText);
         }
         if !violations.is_empty() {
             return Err(violations.into());
@@ -106,11 +108,12 @@ impl Authority {
             .list_tokens(&tenant_id, &filter, command.after, command.page_size, now)
             .await?;
         let catalog = scene.catalog().await?;
-        let items = page
-            .items
-            .into_iter()
-            .map(|token| shown(token, &catalog, now))
-            .collect();
+        let mut items = Vec::with_capacity(page.items.len());
+        for token in page.items {
+            items.push(shown(token, &catalog, now));
+            // A large catalog makes this long: others, and the deadline, have their turn.
+            tokio::task::yield_now().await;
+        }
         Ok(Page {
             items,
             next: page.next,

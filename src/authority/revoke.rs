@@ -41,6 +41,9 @@ impl Authority {
         let (Some(text), true) = (text, violations.is_empty()) else {
             return Err(violations.into());
         };
+        // Not locked before it is known to be in reach: else two who name each other's
+        // tenants' tokens could wait for each other.
+        scene.token(token_id, command.kind).await?;
         scene.tx.lock_token(token_id).await?;
         let token = scene.token(token_id, command.kind).await?;
         let mut changes = Vec::new();

@@ -275,7 +275,13 @@ impl Authority {
             .caller
             .user_id
             .ok_or(Error::FailedPrecondition(Obstacle::NoUser))?;
-        // The caller's user may be a member of other tenants than its token's.
+        // The caller's user may be a member of other tenants than its token's; one in
+        // which it is nothing is not there, and not locked either.
+        let mut look = self.store.snapshot().await?;
+        if look.find_membership(&tenant_id, user_id).await?.is_none() {
+            return Err(Error::NotFound(Missing::Tenant));
+        }
+        drop(look);
         let mut scene = self
             .begin_unchecked(&call, rpc, None, &[&tenant_id], &[])
             .await?;

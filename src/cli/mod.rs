@@ -152,6 +152,7 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
     read: impl FnOnce() -> Result<Config, Problems>,
     run: impl FnOnce(Config, World) -> F,
 ) -> Result<(), BoxError> {
+    forbid_core_dumps();
     let config = read()?;
     std::panic::set_hook(Box::new(rpc::layers::panic_hook));
     tracing::dispatcher::set_global_default(telemetry::dispatch(&config.telemetry)?)?;
@@ -164,6 +165,17 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
         .build()?;
     runtime.block_on(run(config, world))
 }
+
+/// Keeps values out of core dumps, and of the reach of debuggers. Where the system knows
+/// no such thing, nothing is lost.
+#[cfg(target_os = "linux")]
+fn forbid_core_dumps() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forbid_core_dumps() {}
 
 /// Prints to standard output.
 fn print(text: &str) -> std::io::Result<()> {

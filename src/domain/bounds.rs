@@ -22,6 +22,8 @@ pub const CATALOG_SCOPES: usize = 1000;
 /// The scopes that one of a catalog's implies, at most: with the number of scopes, it
 /// bounds the document that each introspection reads.
 pub const IMPLIED_SCOPES: usize = 100;
+/// The implications of a whole catalog, at most: how long a grant's closure may take.
+pub const IMPLICATIONS: usize = 10_000;
 /// The profiles of a catalog, at most.
 pub const CATALOG_PROFILES: usize = 200;
 /// The bytes of a scope's or profile's name, at most.

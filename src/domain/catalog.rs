@@ -54,7 +54,8 @@ pub struct Catalog {
 /// Who holds a grant: what limits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// The user's role; `None` for SERVICE, which no role limits.
+    /// The user's role; `None` for SERVICE, which no role limits, and for who is no
+    /// member.
     pub role: Option<Role>,
     /// The token's kind.
     pub kind: Kind,
@@ -91,7 +92,8 @@ impl Catalog {
 
     /// Returns whether such a holder may hold the scope.
     pub fn may_hold(&self, name: &ScopeName, holder: Holder) -> Result<(), Field> {
-        let admin = holder.role.is_none_or(|role| role == Role::Admin);
+        // No role limits SERVICE; a user who is no member any more has none either.
+        let admin = holder.kind == Kind::Service || holder.role == Some(Role::Admin);
         if let Some(permission) = name.permission() {
             let by_kind = match permission {
                 Permission::Introspect | Permission::TokensRead | Permission::TokensWrite => {

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use super::layers::{Deadline, RequestId};
 use super::status::status;
-use crate::authority::access::Rpc;
+use crate::authority::access::{Rpc, may_at_all};
 use crate::authority::{Authority, Call, Error};
 use crate::domain::bounds;
 
@@ -67,9 +67,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let authority = Arc::clone(&self.authority);
         Box::pin(async move {
-            if Rpc::from_path(request.uri().path()).is_none() {
+            let Some(rpc) = Rpc::from_path(request.uri().path()) else {
                 return inner.call(request).await;
-            }
+            };
             // Nobody further in needs the credential.
             let credential = take_credential(request.headers_mut());
             // Without the layer that sets it, nothing waits for ever.
@@ -78,7 +78,7 @@ where
                 || Instant::now() + bounds::DEADLINE_DEFAULT,
                 |deadline| deadline.0,
             );
-            let authenticated = authenticate(&authority, credential, deadline).await;
+            let authenticated = authenticate(&authority, rpc, credential, deadline).await;
             match authenticated {
                 Ok(call) => {
                     request.extensions_mut().insert(call);
@@ -96,6 +96,7 @@ where
 
 async fn authenticate(
     authority: &Authority,
+    rpc: Rpc,
     credential: Option<HeaderValue>,
     deadline: Instant,
 ) -> Result<Call, Error> {
@@ -106,6 +107,7 @@ async fn authenticate(
     let caller = timeout_at(deadline, caller)
         .await
         .map_err(|_| Error::DeadlineExceeded)??;
+    may_at_all(rpc, &caller)?;
     Ok(Call { caller, deadline })
 }
 

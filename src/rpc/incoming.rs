@@ -3,11 +3,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -17,6 +19,8 @@ use crate::domain::bounds;
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    /// Until when the first bytes must have come; gone once they have.
+    silence: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -26,7 +30,15 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.silence = None;
+        } else if let Some(silence) = &mut self.silence
+            && silence.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 
@@ -73,7 +85,16 @@ impl Connected for Connection {
 pub struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    /// Set while no connection can be taken.
+    pause: Option<Pin<Box<Sleep>>>,
 }
+
+/// How long a connection may say nothing at first: later, HTTP/2 asks whether its peer
+/// lives, but not before it has begun.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long nothing is taken when nothing can be: without it, a process out of file
+/// descriptors would ask again and again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes a listener's connections, at most [`bounds::CONNECTIONS`] at once.
 pub fn incoming(listener: TcpListener) -> Incoming {
@@ -84,18 +105,32 @@ fn bounded(listener: TcpListener, most: usize) -> Incoming {
     Incoming {
         listener,
         places: Arc::new(Semaphore::new(most)),
+        pause: None,
     }
 }
 
 impl Stream for Incoming {
     type Item = io::Result<Connection>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let stream = match self.listener.poll_accept(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok((stream, _))) => stream,
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(context));
+                self.pause = None;
+            }
+            let stream = match ready!(self.listener.poll_accept(context)) {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // One that was gone before it was taken is no fault of ours.
+                    if !matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                    ) {
+                        tracing::warn!(error = %error, "can't take connections");
+                        self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
+                    }
+                    continue;
+                }
             };
             // One too many is closed at once: its client is told, instead of
             // waiting in a queue that nobody empties.
@@ -108,6 +143,7 @@ impl Stream for Incoming {
             let _ = stream.set_nodelay(true);
             return Poll::Ready(Some(Ok(Connection {
                 stream,
+                silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
                 _place: place,
             })));
         }
@@ -137,5 +173,16 @@ mod tests {
         drop(taken);
         let _third = TcpStream::connect(address).await.unwrap();
         assert!(incoming.next().await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_at_first_gives_up_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = bounded(listener, 1);
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let mut taken = incoming.next().await.unwrap().unwrap();
+        let error = taken.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

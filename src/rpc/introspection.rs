@@ -7,7 +7,6 @@ use tonic::{Request, Response, Status};
 use super::call::Opened;
 use super::convert::{inward, outward};
 use super::status;
-use crate::authority::access::Rpc;
 use crate::authority::introspect::{Answer, Introspect};
 use crate::authority::{Authority, Error};
 use crate::domain::bounds;
@@ -30,10 +29,7 @@ impl IntrospectionService for Service {
         let (opened, message) = Opened::of(request)?;
         let caller = opened.call.caller.clone();
         opened
-            .read(async {
-                self.0.may_introspect(&caller, Rpc::Introspect)?;
-                Ok(answer(self.0.introspect(&caller, question(message)).await?))
-            })
+            .read(async { Ok(answer(self.0.introspect(&caller, question(message)).await?)) })
             .await
     }
 
@@ -45,7 +41,6 @@ impl IntrospectionService for Service {
         let (caller, request_id) = (opened.call.caller.clone(), opened.request_id.clone());
         opened
             .read(async {
-                self.0.may_introspect(&caller, Rpc::BatchIntrospect)?;
                 match message.requests.len() {
                     0 => return Err(Error::field("requests", Field::Required)),
                     1..=bounds::BATCH => {}

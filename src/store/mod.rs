@@ -23,7 +23,12 @@ pub use scopes::StoredCatalog;
 pub use tokens::{NewSecret, NewToken, TokenFilter};
 pub use users::Listed;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use backend::{Db, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Each statement, by name, for the test that prepares them on both databases.
 #[doc(hidden)]
@@ -44,6 +49,11 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
 #[derive(Debug)]
 pub struct Store {
     db: Db,
+    /// The places of writers: fewer than there are connections, so that those who wait
+    /// for each other's locks leave some to readers.
+    writers: Arc<Semaphore>,
+    /// How long a writer waits for a place.
+    patience: Duration,
 }
 
 /// A transaction that has begun. What was written is nowhere until
@@ -51,20 +61,34 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Tx {
     inner: Transaction,
+    /// A writer's place, until the transaction is over.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Store {
     /// Opens the database and applies its migrations.
     pub async fn open(location: &Location, settings: PoolSettings) -> Result<Self, Error> {
+        let writers = match location {
+            Location::Sqlite(_) => 1,
+            Location::Postgres(_) => (settings.connections / 2).max(1),
+        };
         Ok(Self {
             db: Db::open(location, settings).await?,
+            writers: Arc::new(Semaphore::new(usize::try_from(writers).unwrap_or(1))),
+            patience: settings.acquire_timeout,
         })
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a transaction that writes, once there is a place for it: first come,
+    /// first served, within the time that a call waits for a connection.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        let place = Arc::clone(&self.writers).acquire_owned();
+        let place = timeout(self.patience, place).await;
+        let place = place.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
         Ok(Tx {
             inner: self.db.begin().await?,
+            // It fails for a closed semaphore alone, and this one is never closed.
+            _place: place.ok(),
         })
     }
 
@@ -72,6 +96,7 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Tx, Error> {
         Ok(Tx {
             inner: self.db.snapshot().await?,
+            _place: None,
         })
     }
 

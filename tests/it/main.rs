@@ -5,6 +5,8 @@
 
 // clippy lets tests unwrap and index only in modules that are for tests alone.
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod authz_coverage;

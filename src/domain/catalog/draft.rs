@@ -54,6 +54,10 @@ impl Draft {
         if self.profiles.len() > bounds::CATALOG_PROFILES {
             violations.add("catalog.profiles", Field::TooMany);
         }
+        let implications: usize = self.scopes.iter().map(|scope| scope.implies.len()).sum();
+        if implications > bounds::IMPLICATIONS {
+            violations.add("catalog.scopes", Field::TooMany);
+        }
         if !self.is_bounded() {
             return catalog;
         }
