@@ -119,8 +119,9 @@ fn read(path: &Path) -> Result<Key, KeyringError> {
 /// Makes a key's file, whole or not at all; one that another process has made
 /// meanwhile stands.
 fn make(path: &Path, entropy: &dyn Entropy) -> Result<(), KeyringError> {
-    let drawn: [u8; 8] = entropy::bytes(entropy)?;
-    let beside = path.with_extension(format!("{:016x}", u64::from_be_bytes(drawn)));
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    // What an earlier process of this number left half-written.
+    let _ = fs::remove_file(&beside);
     write(&beside, entropy)?;
     let linked = fs::hard_link(&beside, path);
     // What is left behind is no `*.key` file.

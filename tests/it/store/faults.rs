@@ -289,7 +289,7 @@ async fn an_exhausted_pool_is_unavailable(backend: Backend) {
     // the rest.
     let writer = store.begin().await.unwrap();
     assert!(is_unavailable(store.begin().await));
-    assert!(store.get_head().await.is_ok());
+    assert!(store.snapshot().await.is_ok());
     drop(writer);
     assert!(store.begin().await.is_ok());
 }

@@ -152,7 +152,7 @@ async fn a_large_catalog_holds_up_nobody(backend: Backend) {
     let names: Vec<_> = (0..500).map(|at| at.to_string()).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut scopes: Vec<_> = (0..500)
-        .map(|at| scope(names[at], &names[at + 1..(at + 101).min(500)]))
+        .map(|at| scope(names[at], &names[at + 1..(at + 21).min(500)]))
         .collect();
     update(&acme.admin, scopes.clone(), vec![]).await.unwrap();
     let alice = t.member(&acme, "alice", &["0"]).await;
