@@ -53,6 +53,11 @@ macro_rules! table {
                 }
             }
 
+            /// Returns its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$rpc => stringify!($rpc),)+ }
+            }
+
             /// Returns what a caller needs.
             pub fn need(self) -> Need {
                 match self { $(Self::$rpc => Need::$need,)+ }

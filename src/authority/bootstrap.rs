@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Authority, Error};
+use crate::domain::audit::{Act, Origin, action};
 use crate::domain::change::{Change, Version};
-use crate::domain::ids::{SecretId, TenantId, TokenId};
+use crate::domain::ids::{TenantId, TokenId};
 use crate::domain::policy::Policy;
 use crate::domain::principal::Tenant;
 use crate::domain::scope::{Permission, ScopeSet};
@@ -56,7 +57,8 @@ impl Authority {
             return Ok(false);
         }
         tx.insert_catalog(&tenant_id, now).await?;
-        self.found(tx, made, vec![Change::TenantChanged(tenant_id)], deliver)
+        let changes = vec![Change::TenantChanged(tenant_id)];
+        self.found(tx, action::BOOTSTRAP, made, changes, deliver)
             .await?;
         Ok(true)
     }
@@ -89,7 +91,8 @@ impl Authority {
                 .await?;
             changes.push(Change::TokenChanged(tenant_id.clone(), token.token_id));
         }
-        self.found(tx, made, changes, deliver).await
+        self.found(tx, action::REPLACE_OPERATOR, made, changes, deliver)
+            .await
     }
 
     /// Returns an operator's token to be, and its value.
@@ -100,7 +103,6 @@ impl Authority {
             .hasher
             .hash(&tenant_id, value.secret().expose())
             .await?;
-        let key = self.keyring.current();
         let token = NewToken {
             token_id: TokenId::mint(now, &*self.entropy)?,
             tenant_id,
@@ -115,13 +117,7 @@ impl Authority {
             created_at: now,
             expires_at: Some(now.saturating_add(OPERATOR_TTL)),
         };
-        let secret = NewSecret {
-            secret_id: SecretId::mint(now, &*self.entropy)?,
-            lookup: value.lookup().clone(),
-            hint: value.hint(),
-            secret_hash,
-            fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
-        };
+        let secret = self.new_secret(&value, secret_hash, now)?;
         Ok(Made {
             token,
             secret,
@@ -133,17 +129,23 @@ impl Authority {
     async fn found(
         &self,
         mut tx: Tx,
+        action: &'static str,
         made: Made,
         mut changes: Vec<Change>,
         deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
     ) -> Result<(), Error> {
         tx.insert_token(&made.token, &made.secret).await?;
+        let act = Act::new(action, made.token.tenant_id.clone())
+            .token(made.token.token_id)
+            .with("hint", made.secret.hint);
+        let now = made.token.created_at;
+        tx.append_act(&act, &Origin::default(), now).await?;
         deliver(&made.value).map_err(|error| Error::Unavailable(Box::new(error)))?;
         changes.push(Change::TokenCreated(
             made.token.tenant_id,
             made.token.token_id,
         ));
-        self.see(tx.close(&changes, &[], made.token.created_at).await?);
+        self.see(tx.close(&changes, &[], now).await?);
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! Creating a token.
 
 use super::access::{Reach, Rpc};
-use super::scene::Scene;
+use super::scene::{Deed, Scene, shown};
 use super::{Authority, Call, Error, Shown, grant, named_tenant};
 use crate::domain::bounds;
 use crate::domain::catalog::Holder;
 use crate::domain::change::{Change, Revision};
+use crate::domain::fingerprint::SecretHash;
 use crate::domain::ids::{SecretId, TokenId, UserId};
 use crate::domain::policy::Expiry;
 use crate::domain::principal::Role;
@@ -13,7 +14,7 @@ use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken, Violations}
 use crate::domain::scope::ScopeName;
 use crate::domain::text::{self, Labels};
 use crate::domain::time::Timestamp;
-use crate::domain::token::Kind;
+use crate::domain::token::{Kind, Owner};
 use crate::domain::value::TokenValue;
 use crate::store::{NewSecret, NewToken};
 
@@ -82,30 +83,77 @@ impl Authority {
         // It may have changed meanwhile; from here on it can't.
         let value = value.under(scene.tenant.prefix.clone());
         let token = scene.plan(&command, token_id).await?;
-        let key = self.keyring.current();
-        let secret = NewSecret {
-            secret_id: SecretId::mint(scene.now, &*self.entropy)?,
-            lookup: value.lookup().clone(),
-            hint: value.hint(),
-            secret_hash,
-            fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
-        };
+        let secret = self.new_secret(&value, secret_hash, scene.now)?;
         scene.tx.insert_token(&token, &secret).await?;
         let mut shown = scene.show(token_id).await?;
         // Its number is stamped by the close; until then any older epoch of its user
         // seems to cover it.
         shown.token.revocation = None;
-        let created = Change::TokenCreated(tenant_id, token_id);
-        let revision = self.close_scene(scene, &[created], &[]).await?;
+        let mut act = scene.act().token(token_id);
+        act.user_id = token.user_id;
+        let act = act.changed(None, Some(&shown.token));
+        let deed = Deed::of(act).altering([Change::TokenCreated(tenant_id, token_id)]);
+        let revision = self.close_giving(scene, deed, token_id).await?;
         Ok(Created {
             token: shown,
             value,
             revision,
         })
     }
+
+    /// Judges a creation and creates nothing: returns the token as it would be.
+    pub async fn plan_token(
+        &self,
+        call: Call,
+        command: CreateToken,
+    ) -> Result<(Shown, Revision), Error> {
+        let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
+        let mut look = self.look(&call, Rpc::CreateToken, &tenant_id).await?;
+        let token_id = TokenId::mint(look.now, &*self.entropy)?;
+        let planned = look.plan(&command, token_id).await?;
+        let owner = match planned.user_id {
+            Some(user_id) => Some(look.owner(user_id).await?),
+            None => None,
+        };
+        let revision = self.see(look.tx.get_head().await?);
+        let token = planned.into_token(owner);
+        Ok((shown(token, &look.catalog().await?, look.now), revision))
+    }
+
+    /// Returns the row of a value that is to be given out.
+    pub(super) fn new_secret(
+        &self,
+        value: &TokenValue,
+        secret_hash: SecretHash,
+        now: Timestamp,
+    ) -> Result<NewSecret, Error> {
+        let key = self.keyring.current();
+        Ok(NewSecret {
+            secret_id: SecretId::mint(now, &*self.entropy)?,
+            lookup: value.lookup().clone(),
+            hint: value.hint(),
+            secret_hash,
+            fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
+        })
+    }
 }
 
 impl Scene {
+    /// Returns a member as the owner of a token.
+    async fn owner(&mut self, user_id: UserId) -> Result<Owner, Error> {
+        let tenant_id = &self.tenant.tenant_id;
+        let member = self.tx.find_membership(tenant_id, user_id).await?;
+        let user = self.tx.find_user(user_id).await?;
+        let user = user.ok_or(Error::NotFound(Missing::User))?;
+        Ok(Owner {
+            user_id,
+            external_id: user.external_id,
+            role: member.map(|member| member.role),
+            suspended: user.suspended_at.is_some(),
+            deleted: false,
+        })
+    }
+
     /// Judges what is asked for, and returns the token to be.
     async fn plan(&mut self, command: &CreateToken, token_id: TokenId) -> Result<NewToken, Error> {
         let policy = self.tenant.policy;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::requests::Done;
 use crate::domain::entropy::EntropyError;
 use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken, Violations};
 use crate::store;
@@ -24,6 +25,10 @@ pub enum Error {
     /// There is such a thing already.
     #[error("{}", .0.sentence())]
     AlreadyExists(Taken),
+    /// The call is done already, under its request id, and its answer is not to be
+    /// had again: it gave out a value.
+    #[error("the request was done already")]
+    RequestDone(Box<Done>),
     /// The state of something forbids it.
     #[error("{}", .0.sentence())]
     FailedPrecondition(Obstacle),

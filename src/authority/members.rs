@@ -1,7 +1,7 @@
 //! Memberships.
 
 use super::access::Rpc;
-use super::scene::{check_etag, lost_row};
+use super::scene::{Deed, check_etag, lost_row};
 use super::users::{parse_user_id, user_id};
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::change::{Change, Revision, Version};
@@ -47,8 +47,9 @@ impl Authority {
             .insert_membership(&tenant_id, user.user_id, role, now)
             .await?;
         let member = member.ok_or(Error::AlreadyExists(Taken::Member))?;
-        let change = Change::MemberChanged(tenant_id, user_id);
-        let revision = self.close_scene(scene, &[change], &[]).await?;
+        let act = scene.act().user(user_id).changed(None, Some(&member));
+        let deed = Deed::of(act).altering([Change::MemberChanged(tenant_id, user_id)]);
+        let revision = self.close_scene(scene, deed, &member).await?;
         Ok((member, revision))
     }
 
@@ -79,11 +80,13 @@ impl Authority {
             .ok_or(missing)?;
         check_etag(etag, member.version)?;
         let now = scene.now;
-        let member = scene.tx.mark_membership_changed(&member, role, now).await?;
-        let member = member.ok_or_else(lost_row)?;
-        let change = Change::MemberChanged(tenant_id, user_id);
-        let revision = self.close_scene(scene, &[change], &[]).await?;
-        Ok((member, revision))
+        let marked = scene.tx.mark_membership_changed(&member, role, now).await?;
+        let marked = marked.ok_or_else(lost_row)?;
+        let act = scene.act().user(user_id);
+        let act = act.changed(Some(&member), Some(&marked));
+        let deed = Deed::of(act).altering([Change::MemberChanged(tenant_id, user_id)]);
+        let revision = self.close_scene(scene, deed, &marked).await?;
+        Ok((marked, revision))
     }
 
     /// Ends a membership, and revokes the user's tokens of this tenant.
@@ -92,28 +95,35 @@ impl Authority {
         call: Call,
         tenant_id: &str,
         user_id_text: &str,
-    ) -> Result<Revision, Error> {
+    ) -> Result<((), Revision), Error> {
         let tenant_id = named_tenant(&call.caller, tenant_id)?;
         let user_id = user_id(user_id_text)?;
         let mut scene = self
             .begin(&call, Rpc::RemoveMember, &tenant_id, &[user_id])
             .await?;
         scene.user(user_id).await?;
+        let member = scene.tx.find_membership(&tenant_id, user_id).await?;
+        let member = member.ok_or(Error::NotFound(Missing::Member))?;
         if !scene
             .tx
             .mark_membership_removed(&tenant_id, user_id, scene.now)
             .await?
         {
-            return Err(Error::NotFound(Missing::Member));
+            return Err(lost_row());
         }
         let epoch = Epoch {
             tenant_id: Some(tenant_id.clone()),
             user_id: Some(user_id),
             kind: None,
             reason: RevokeReason::OwnerGone,
+            text: String::new(),
         };
-        let change = Change::MemberChanged(tenant_id, user_id);
-        self.close_scene(scene, &[change], &[epoch]).await
+        let act = scene.act().user(user_id).changed(Some(&member), None);
+        let deed = Deed::of(act)
+            .altering([Change::MemberChanged(tenant_id, user_id)])
+            .revoking([epoch]);
+        let revision = self.close_scene(scene, deed, &()).await?;
+        Ok(((), revision))
     }
 
     /// Lists a tenant's members.

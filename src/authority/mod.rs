@@ -12,6 +12,7 @@ pub mod introspect;
 pub mod keyring;
 pub mod list;
 pub mod members;
+pub mod requests;
 pub mod revoke;
 mod scene;
 pub mod scopes;
@@ -29,10 +30,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use self::access::Rpc;
 pub use self::caller::Caller;
 pub use self::error::Error;
 use self::hasher::Hasher;
 use self::keyring::Keyring;
+use self::requests::RequestId;
 use self::verify::InFlight;
 use crate::domain::base62;
 use crate::domain::change::{ChangeNumber, Revision};
@@ -62,12 +65,20 @@ pub struct Authority {
 pub struct Call {
     /// Who calls.
     pub caller: Caller,
+    /// What is called.
+    pub rpc: Rpc,
+    /// The call's `x-request-id`, for the audit log.
+    pub call_id: String,
+    /// The W3C trace that the call is part of, if any.
+    pub trace_id: String,
+    /// The id under which it may be asked again, if it has one.
+    pub request: Option<RequestId>,
     /// After this nothing is begun any more; what was begun is finished.
     pub deadline: Instant,
 }
 
 /// A token and what it may do now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Shown {
     /// The record.
     pub token: Token,
@@ -114,7 +125,11 @@ impl Authority {
 
     /// Returns a lower bound of what is committed, from memory.
     fn seen(&self) -> Revision {
-        let number = ChangeNumber(self.seen.load(Ordering::Acquire));
+        self.revision(ChangeNumber(self.seen.load(Ordering::Acquire)))
+    }
+
+    /// Returns the revision of a number.
+    fn revision(&self, number: ChangeNumber) -> Revision {
         Revision {
             incarnation: self.incarnation.clone(),
             number,

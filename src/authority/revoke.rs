@@ -1,7 +1,7 @@
 //! Revoking a token.
 
 use super::access::Rpc;
-use super::scene::lost_row;
+use super::scene::{Deed, lost_row};
 use super::update::token_id;
 use super::{Authority, Call, Error, Shown, named_tenant};
 use crate::domain::change::{Change, Revision};
@@ -46,8 +46,8 @@ impl Authority {
         scene.token(token_id, command.kind).await?;
         scene.tx.lock_token(token_id).await?;
         let token = scene.token(token_id, command.kind).await?;
-        let mut changes = Vec::new();
-        if token.revocation.is_none() {
+        let alive = token.revocation.is_none();
+        if alive {
             let (reason, now) = (command.reason, scene.now);
             if !scene
                 .tx
@@ -56,10 +56,16 @@ impl Authority {
             {
                 return Err(lost_row());
             }
-            changes.push(Change::TokenChanged(tenant_id, token_id));
         }
         let shown = scene.show(token_id).await?;
-        let revision = self.close_scene(scene, &changes, &[]).await?;
+        let deed = if alive {
+            let act = scene.act_on(&token);
+            Deed::of(act.changed(Some(&token), Some(&shown.token)))
+                .altering([Change::TokenChanged(tenant_id, token_id)])
+        } else {
+            Deed::default()
+        };
+        let revision = self.close_scene(scene, deed, &shown).await?;
         Ok((shown, revision))
     }
 }

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use tokio::time::timeout_at;
 
 use super::access::{self, Reach, Rpc};
-use super::{Authority, Call, Caller, Error, Shown};
+use super::{Authority, Call, Caller, Error, Shown, requests};
+use crate::domain::audit::{Act, By, Origin};
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -15,7 +17,7 @@ use crate::domain::principal::{Tenant, User};
 use crate::domain::reason::{Missing, Obstacle};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Token};
-use crate::store::{Epoch, Tx};
+use crate::store::{Epoch, NewRequest, Tx};
 
 /// A transaction, and who acts in which tenant.
 #[derive(Debug)]
@@ -25,6 +27,43 @@ pub(super) struct Scene {
     pub caller: Caller,
     pub reach: Reach,
     pub now: Timestamp,
+    /// The call that changes something; none that looks.
+    pub call: Option<Call>,
+}
+
+/// What a scene comes to.
+#[derive(Debug, Default)]
+pub(super) struct Deed {
+    /// Which answers it may alter.
+    pub changes: Vec<Change>,
+    /// What it revokes in one row.
+    pub epochs: Vec<Epoch>,
+    /// What is written down of it; nothing where nothing changed.
+    pub acts: Vec<Act>,
+}
+
+impl Deed {
+    /// Returns a deed that is written down like this.
+    pub(super) fn of(act: Act) -> Self {
+        Self {
+            acts: vec![act],
+            ..Self::default()
+        }
+    }
+
+    /// Adds what it may alter.
+    #[must_use]
+    pub(super) fn altering(mut self, changes: impl IntoIterator<Item = Change>) -> Self {
+        self.changes.extend(changes);
+        self
+    }
+
+    /// Adds what it revokes in one row.
+    #[must_use]
+    pub(super) fn revoking(mut self, epochs: impl IntoIterator<Item = Epoch>) -> Self {
+        self.epochs.extend(epochs);
+        self
+    }
 }
 
 impl Authority {
@@ -48,6 +87,7 @@ impl Authority {
             caller: call.caller.clone(),
             reach,
             now: self.clock.now(),
+            call: None,
         })
     }
 
@@ -110,27 +150,113 @@ impl Authority {
         let caller = Caller::of(&record.ok_or(Error::Unauthenticated)?);
         let reach = access::may(rpc, &caller, named)?;
         access::check_management(reach, &tenant.policy)?;
+        requests::check_undone(&mut tx, call, now).await?;
         Ok(Scene {
             tx,
             tenant,
             caller,
             reach,
             now,
+            call: Some(call.clone()),
         })
     }
 
-    /// Logs the changes and commits.
+    /// Writes down what was done, logs the changes and commits. The outcome is what a
+    /// call of the same request id is answered with.
     pub(super) async fn close_scene(
         &self,
         scene: Scene,
-        changes: &[Change],
-        epochs: &[Epoch],
+        deed: Deed,
+        outcome: &impl Serialize,
     ) -> Result<Revision, Error> {
-        Ok(self.see(scene.tx.close(changes, epochs, scene.now).await?))
+        let asked_again = scene
+            .call
+            .as_ref()
+            .is_some_and(|call| call.request.is_some());
+        let outcome = asked_again.then(|| serde_json::to_string(outcome));
+        let outcome = outcome.transpose().map_err(Error::internal)?;
+        let request = scene.request(outcome, None);
+        self.close_kept(scene, deed, request).await
+    }
+
+    /// As [`close_scene`](Self::close_scene), for a call that gives out a value of this
+    /// token: a call of the same request id is told so.
+    pub(super) async fn close_giving(
+        &self,
+        scene: Scene,
+        deed: Deed,
+        token_id: TokenId,
+    ) -> Result<Revision, Error> {
+        let request = scene.request(None, Some(token_id));
+        self.close_kept(scene, deed, request).await
+    }
+
+    async fn close_kept(
+        &self,
+        mut scene: Scene,
+        deed: Deed,
+        request: Option<NewRequest>,
+    ) -> Result<Revision, Error> {
+        let origin = scene.origin();
+        for act in &deed.acts {
+            scene.tx.append_act(act, &origin, scene.now).await?;
+        }
+        let Deed {
+            changes, epochs, ..
+        } = deed;
+        let closed = scene
+            .tx
+            .close_with(&changes, &epochs, request.as_ref(), scene.now);
+        Ok(self.see(closed.await?))
     }
 }
 
 impl Scene {
+    /// Returns an act of this call, about the scene's tenant.
+    pub(super) fn act(&self) -> Act {
+        let name = self.call.as_ref().map_or("", |call| call.rpc.name());
+        Act::new(name, self.tenant.tenant_id.clone())
+    }
+
+    /// Returns an act of this call, about a tenant as such: the installation's log has
+    /// it, too.
+    pub(super) fn act_on_tenant(&self, tenant: &Tenant) -> Act {
+        Act {
+            tenant_id: tenant.tenant_id.clone(),
+            of_installation: true,
+            ..self.act()
+        }
+    }
+
+    /// Returns an act of this call, about a token and the user that it acts as.
+    pub(super) fn act_on(&self, token: &Token) -> Act {
+        let mut act = self.act().token(token.token_id);
+        act.user_id = token.owner.as_ref().map(|owner| owner.user_id);
+        act
+    }
+
+    /// Returns who acts, and in which call.
+    fn origin(&self) -> Origin {
+        let by = By {
+            token_id: self.caller.token_id.to_string(),
+            tenant_id: self.caller.tenant_id.to_string(),
+            user_id: self
+                .caller
+                .user_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+        };
+        let (call_id, trace_id) = match &self.call {
+            Some(call) => (call.call_id.clone(), call.trace_id.clone()),
+            None => Default::default(),
+        };
+        Origin {
+            by: Some(by),
+            trace_id,
+            call_id,
+        }
+    }
+
     /// Returns the tenant's catalog.
     pub(super) async fn catalog(&mut self) -> Result<Catalog, Error> {
         Ok(self.tx.get_catalog(&self.tenant.tenant_id).await?.catalog)

@@ -1,11 +1,10 @@
 //! Reading and replacing a tenant's catalog.
 
 use super::access::{self, Rpc};
-use super::scene::{check_etag, lost_row};
+use super::scene::{Deed, check_etag, lost_row};
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::catalog::Draft;
 use crate::domain::change::{Change, Revision, Version};
-use crate::domain::ids::TenantId;
 use crate::domain::reason::{Denial, Field, Violations};
 use crate::domain::scope::ScopeSet;
 use crate::store::StoredCatalog;
@@ -93,8 +92,10 @@ impl Authority {
             .mark_catalog_replaced(&tenant_id, present.version, &catalog, now)
             .await?;
         let stored = stored.ok_or_else(lost_row)?;
-        let change = Change::CatalogChanged(TenantId::clone(&tenant_id));
-        let revision = self.close_scene(scene, &[change], &[]).await?;
+        let act = scene.act();
+        let act = act.changed(Some(&present.catalog), Some(&stored.catalog));
+        let deed = Deed::of(act).altering([Change::CatalogChanged(tenant_id)]);
+        let revision = self.close_scene(scene, deed, &stored).await?;
         Ok((stored, revision))
     }
 }

@@ -1,7 +1,7 @@
 //! Tenants.
 
 use super::access::Rpc;
-use super::scene::{check_etag, lost_row};
+use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::TenantId;
@@ -103,8 +103,9 @@ impl Authority {
             .tx
             .insert_catalog(&tenant.tenant_id, scene.now)
             .await?;
-        let change = Change::TenantChanged(tenant.tenant_id.clone());
-        let revision = self.close_scene(scene, &[change], &[]).await?;
+        let act = scene.act_on_tenant(&tenant).changed(None, Some(&tenant));
+        let deed = Deed::of(act).altering([Change::TenantChanged(tenant.tenant_id.clone())]);
+        let revision = self.close_scene(scene, deed, &tenant).await?;
         Ok((tenant, revision))
     }
 
@@ -188,8 +189,9 @@ impl Authority {
         let answers = tenant.policy != scene.tenant.policy || tenant.prefix != scene.tenant.prefix;
         let tenant = scene.tx.mark_tenant_changed(&tenant, scene.now).await?;
         let tenant = tenant.ok_or_else(lost_row)?;
-        let change = answers.then_some(Change::TenantChanged(tenant_id));
-        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
+        let act = scene.act().changed(Some(&scene.tenant), Some(&tenant));
+        let deed = Deed::of(act).altering(answers.then_some(Change::TenantChanged(tenant_id)));
+        let revision = self.close_scene(scene, deed, &tenant).await?;
         Ok((tenant, revision))
     }
 
@@ -231,13 +233,19 @@ impl Authority {
     /// Commits a tenant's change of state, if there was one.
     async fn close_tenant(
         &self,
-        scene: super::scene::Scene,
+        scene: Scene,
         marked: Option<Tenant>,
     ) -> Result<(Tenant, Revision), Error> {
-        let changed = marked.is_some();
+        let deed = match &marked {
+            Some(marked) => {
+                let act = scene.act_on_tenant(marked);
+                Deed::of(act.changed(Some(&scene.tenant), Some(marked)))
+                    .altering([Change::TenantChanged(marked.tenant_id.clone())])
+            }
+            None => Deed::default(),
+        };
         let tenant = marked.unwrap_or_else(|| scene.tenant.clone());
-        let change = changed.then(|| Change::TenantChanged(tenant.tenant_id.clone()));
-        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
+        let revision = self.close_scene(scene, deed, &tenant).await?;
         Ok((tenant, revision))
     }
 
@@ -247,7 +255,7 @@ impl Authority {
         call: Call,
         tenant_id: &str,
         etag: Option<Version>,
-    ) -> Result<Revision, Error> {
+    ) -> Result<((), Revision), Error> {
         let tenant_id = named_tenant(&call.caller, tenant_id)?;
         let mut scene = self
             .begin(&call, Rpc::DeleteTenant, &tenant_id, &[])
@@ -262,8 +270,11 @@ impl Authority {
         {
             return Err(lost_row());
         }
-        self.close_scene(scene, &[Change::TenantChanged(tenant_id)], &[])
-            .await
+        let act = scene.act_on_tenant(&scene.tenant);
+        let deed = Deed::of(act.changed(Some(&scene.tenant), None))
+            .altering([Change::TenantChanged(tenant_id)]);
+        let revision = self.close_scene(scene, deed, &()).await?;
+        Ok(((), revision))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changing a token.
 
 use super::access::Rpc;
-use super::scene::{Scene, check_etag, lost_row};
+use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::{Authority, Call, Error, Shown, grant, named_tenant};
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Change, Revision, Version};
@@ -69,8 +69,11 @@ impl Authority {
             return Err(lost_row());
         }
         let shown = scene.show(token_id).await?;
-        let change = Change::TokenChanged(tenant_id, token_id);
-        let revision = self.close_scene(scene, &[change], &[]).await?;
+        let act = scene
+            .act_on(&token)
+            .changed(Some(&token), Some(&shown.token));
+        let deed = Deed::of(act).altering([Change::TokenChanged(tenant_id, token_id)]);
+        let revision = self.close_scene(scene, deed, &shown).await?;
         Ok((shown, revision))
     }
 }

@@ -1,7 +1,7 @@
 //! Users.
 
 use super::access::Rpc;
-use super::scene::{Scene, check_etag, lost_row};
+use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::bounds;
 use crate::domain::change::{Change, Revision, Version};
@@ -66,7 +66,7 @@ impl Authority {
         &self,
         call: Call,
         command: CreateUser,
-    ) -> Result<(User, Membership, Revision), Error> {
+    ) -> Result<((User, Membership), Revision), Error> {
         let tenant_id = named_tenant(&call.caller, &command.tenant_id)?;
         let mut scene = self.begin(&call, Rpc::CreateUser, &tenant_id, &[]).await?;
         scene.forbid_reserved()?;
@@ -96,9 +96,12 @@ impl Authority {
             .insert_membership(&tenant_id, user_id, command.role, now)
             .await?;
         let member = member.ok_or_else(lost_row)?;
-        let change = Change::MemberChanged(tenant_id, user_id);
-        let revision = self.close_scene(scene, &[change], &[]).await?;
-        Ok((user, member, revision))
+        let act = scene.act().user(user_id).changed(None, Some(&user));
+        let act = act.changed(None, Some(&member));
+        let deed = Deed::of(act).altering([Change::MemberChanged(tenant_id, user_id)]);
+        let made = (user, member);
+        let revision = self.close_scene(scene, deed, &made).await?;
+        Ok((made, revision))
     }
 
     /// Returns a user of the tenant.
@@ -184,8 +187,10 @@ impl Authority {
         }?;
         // What people call a user is in no answer to an introspection.
         let answers = user.external_id != before.external_id;
-        let change = answers.then_some(Change::UserChanged(user.user_id));
-        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
+        let act = scene.act().user(user.user_id);
+        let deed = Deed::of(act.changed(Some(&before), Some(&user)))
+            .altering(answers.then_some(Change::UserChanged(user.user_id)));
+        let revision = self.close_scene(scene, deed, &user).await?;
         Ok((user, revision))
     }
 
@@ -231,11 +236,17 @@ impl Authority {
         user: User,
         marked: Option<User>,
     ) -> Result<(User, Revision), Error> {
-        let change = marked
-            .as_ref()
-            .map(|user| Change::UserChanged(user.user_id));
-        let revision = self.close_scene(scene, change.as_slice(), &[]).await?;
-        Ok((marked.unwrap_or(user), revision))
+        let deed = match &marked {
+            Some(marked) => {
+                let act = scene.act().user(user.user_id);
+                Deed::of(act.changed(Some(&user), Some(marked)))
+                    .altering([Change::UserChanged(user.user_id)])
+            }
+            None => Deed::default(),
+        };
+        let user = marked.unwrap_or(user);
+        let revision = self.close_scene(scene, deed, &user).await?;
+        Ok((user, revision))
     }
 
     /// Deletes a user for good and revokes all its tokens, in one row.
@@ -245,7 +256,7 @@ impl Authority {
         tenant_id: &str,
         user_id_text: &str,
         etag: Option<Version>,
-    ) -> Result<Revision, Error> {
+    ) -> Result<((), Revision), Error> {
         let mut scene = self
             .begin_user(&call, Rpc::DeleteUser, tenant_id, user_id_text)
             .await?;
@@ -262,13 +273,22 @@ impl Authority {
             user_id: Some(user_id),
             kind: None,
             reason: RevokeReason::OwnerGone,
+            text: String::new(),
         };
-        self.close_scene(scene, &[Change::UserChanged(user_id)], &[epoch])
-            .await
+        let act = scene.act().user(user_id).changed(Some(&user), None);
+        let deed = Deed::of(act)
+            .altering([Change::UserChanged(user_id)])
+            .revoking([epoch]);
+        let revision = self.close_scene(scene, deed, &()).await?;
+        Ok(((), revision))
     }
 
     /// Sets which tenant `active` stands for in the caller's own sessions.
-    pub async fn set_active_tenant(&self, call: Call, tenant_id: &str) -> Result<User, Error> {
+    pub async fn set_active_tenant(
+        &self,
+        call: Call,
+        tenant_id: &str,
+    ) -> Result<(User, Revision), Error> {
         let tenant_id = named_tenant(&call.caller, tenant_id)?;
         let rpc = Rpc::SetActiveTenant;
         let user_id = call
@@ -293,22 +313,24 @@ impl Authority {
         {
             return Err(Error::NotFound(Missing::Tenant));
         }
-        let user = scene
+        let before = scene
             .tx
             .find_user(user_id)
             .await?
             .ok_or(Error::Unauthenticated)?;
         let user = User {
             active_tenant_id: tenant_id,
-            ..user
+            ..before.clone()
         };
         let user = scene
             .tx
             .mark_user_changed(&user, scene.now)
             .await?
             .ok_or_else(lost_row)?;
-        self.close_scene(scene, &[], &[]).await?;
-        Ok(user)
+        let act = scene.act().user(user_id);
+        let deed = Deed::of(act.changed(Some(&before), Some(&user)));
+        let revision = self.close_scene(scene, deed, &user).await?;
+        Ok((user, revision))
     }
 
     /// Begins a change of a user.

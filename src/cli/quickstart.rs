@@ -167,13 +167,11 @@ impl Teller {
                 unique_names: true,
                 ..Default::default()
             }),
+            ..Default::default()
         };
         let mut tenants = TenantServiceClient::new(self.channel.clone());
-        let tenant = tenants
-            .create_tenant(self.call(request))
-            .await?
-            .into_inner();
-        let tenant = tenant.tenant.unwrap_or_default();
+        let tenant = tenants.create_tenant(self.call(request)).await?;
+        let tenant = tenant.into_inner().tenant.unwrap_or_default();
         self.answer(&format!(
             "tenant {}, prefix {}",
             tenant.tenant_id, tenant.token_prefix
@@ -221,6 +219,7 @@ impl Teller {
             external_id: String::from("ada"),
             display_name: String::from("Ada"),
             role: pb::Role::Admin.into(),
+            ..Default::default()
         };
         let mut users = UserServiceClient::new(self.channel.clone());
         let user = users.create_user(self.call(request)).await?.into_inner();

@@ -36,6 +36,8 @@ pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 1000;
 /// The bytes of a page token, revision, etag or id in text, at most.
 pub const OPAQUE_BYTES: usize = 256;
+/// The characters of a request id, at most.
+pub const REQUEST_ID_CHARS: usize = 128;
 /// The requests of a batch, at most.
 pub const BATCH: usize = 1000;
 /// The shortest time to live.

@@ -7,11 +7,15 @@ use super::ids::{TenantId, TokenId, UserId};
 
 /// A number of the gapless sequence in which changes were committed. 0 precedes
 /// the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct ChangeNumber(pub i64);
 
 /// A record's version: 1 when created, one more with each change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Version(pub i64);
 
 /// The text is no revision.

@@ -1,6 +1,7 @@
 //! The rules, pure: no async, no I/O, no clock read, no chance drawn but through
 //! an argument. Knows neither SQL nor gRPC.
 
+pub mod audit;
 pub mod base62;
 pub mod bounds;
 pub mod catalog;

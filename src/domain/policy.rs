@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::bounds;
 use super::reason::{Field, Violations};
 use super::time::Timestamp;
 
 /// Who manages a tenant's tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Management {
     /// Administrators alone.
     #[default]
@@ -17,7 +19,7 @@ pub enum Management {
 }
 
 /// The rules, judged when a token is created or changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a rule of its own, none a state"

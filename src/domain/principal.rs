@@ -1,5 +1,7 @@
 //! Who there is: tenants, users, their memberships.
 
+use serde::{Deserialize, Serialize};
+
 use super::change::Version;
 use super::ids::{TenantId, UserId};
 use super::policy::Policy;
@@ -7,7 +9,7 @@ use super::time::Timestamp;
 use super::value::Prefix;
 
 /// What a member is in a tenant; an administrator may do what a member may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// An ordinary member.
     Member,
@@ -16,7 +18,7 @@ pub enum Role {
 }
 
 /// A tenant: one product or customer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     /// Its id.
     pub tenant_id: TenantId,
@@ -39,7 +41,7 @@ pub struct Tenant {
 }
 
 /// A user: whoever tokens act as.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Its id.
     pub user_id: UserId,
@@ -62,7 +64,7 @@ pub struct User {
 }
 
 /// A user's membership of a tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// The tenant.
     pub tenant_id: TenantId,

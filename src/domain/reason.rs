@@ -61,6 +61,7 @@ reasons! {
         InvalidDuration = "INVALID_DURATION", "a duration is positive, with nanoseconds in bounds";
         InvalidPageToken = "INVALID_PAGE_TOKEN", "the page token is of another list, or damaged";
         InvalidRevision = "INVALID_REVISION", "the revision is above the head or of another store";
+        RequestIdReused = "REQUEST_ID_REUSED", "another request was made under this id within a day";
         InvalidMask = "INVALID_MASK", "the mask names a field that can't be updated";
         EmptyMask = "EMPTY_MASK", "nothing is named to be updated";
         InvalidLabel = "INVALID_LABEL", "a label's key has 1 to 63 characters and its value at most 256, none of them control characters";

@@ -121,7 +121,7 @@ impl Permission {
 }
 
 /// A sorted set of scopes.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeSet(BTreeSet<ScopeName>);
 
 impl ScopeSet {

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 /// An instant, in whole milliseconds since the Unix epoch, between the years
 /// 1970 and 9999: what both databases keep and give back unchanged.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
 pub struct Timestamp(i64);
 
 /// 9999-12-31T23:59:59.999Z, the last instant of RFC 3339 and protobuf.
@@ -51,9 +54,43 @@ impl Timestamp {
         Self(self.0.saturating_add(millis).min(LAST_MILLIS))
     }
 
+    /// Returns the instant that much earlier, at least the epoch.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis).max(0))
+    }
+
     /// Returns how long after `earlier` this is, zero when it is not.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// The milliseconds are of no year between 1970 and 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("out of the bounds of an instant")]
+pub struct OutOfBounds;
+
+impl TryFrom<i64> for Timestamp {
+    type Error = OutOfBounds;
+
+    fn try_from(millis: i64) -> Result<Self, OutOfBounds> {
+        Self::from_millis(millis).ok_or(OutOfBounds)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(at: Timestamp) -> Self {
+        at.0
+    }
+}
+
+/// As RFC 3339 writes it, in UTC.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, nanos) = self.parts();
+        prost_types::Timestamp { seconds, nanos }.fmt(f)
     }
 }
 

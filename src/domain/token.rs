@@ -1,5 +1,7 @@
 //! A token's record, its states and what may become of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::change::{ChangeNumber, Version};
 use super::ids::{TenantId, TokenId, UserId};
 use super::principal::Role;
@@ -12,7 +14,7 @@ use super::time::Timestamp;
 macro_rules! stored {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name {
             $($(#[$vdoc])* #[serde(rename = $text)] $variant,)+
         }
@@ -92,7 +94,7 @@ impl State {
 }
 
 /// The user that a token acts as, in the token's tenant, as of now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Its id.
     pub user_id: UserId,
@@ -107,7 +109,7 @@ pub struct Owner {
 }
 
 /// A revocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// When.
     pub at: Timestamp,
@@ -118,7 +120,7 @@ pub struct Revocation {
 }
 
 /// A token's record. It holds no value and nothing that verifies one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// Its id.
     pub token_id: TokenId,

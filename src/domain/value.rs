@@ -42,7 +42,8 @@ pub enum ParsePrefixError {
 }
 
 /// What every value of a tenant begins with, such as `ody_`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Prefix(String);
 
 impl Prefix {

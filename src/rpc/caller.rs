@@ -108,7 +108,14 @@ async fn authenticate(
         .await
         .map_err(|_| Error::DeadlineExceeded)??;
     may_at_all(rpc, &caller)?;
-    Ok(Call { caller, deadline })
+    Ok(Call {
+        caller,
+        rpc,
+        deadline,
+        call_id: String::new(),
+        trace_id: String::new(),
+        request: None,
+    })
 }
 
 /// Takes the one credential; of several, none is taken.

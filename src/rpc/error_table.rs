@@ -9,6 +9,7 @@ use tonic_types::ErrorDetails;
 use super::layers::RequestId;
 use super::status::{Outcome, Severity, code_name};
 use crate::authority::Error;
+use crate::authority::requests::Done;
 use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken};
 
 const HEAD: &str = "\
@@ -66,6 +67,9 @@ rows! {
     Error::AlreadyExists(_) =>
         "Something has the name already.",
         each(Taken::ALL, Error::AlreadyExists);
+    Error::RequestDone(_) =>
+        "A call of this request id was done already and gave out a value, which is given out once.",
+        [Error::RequestDone(Box::new(Done::sample()))];
     Error::FailedPrecondition(_) =>
         "The state of something forbids it; asking again helps only if that changes.",
         each(Obstacle::ALL, Error::FailedPrecondition);
@@ -149,6 +153,7 @@ fn details(made: &ErrorDetails) -> String {
         ("BadRequest", made.bad_request().is_some()),
         ("RetryInfo", made.retry_info().is_some()),
         ("QuotaFailure", made.quota_failure().is_some()),
+        ("ResourceInfo", made.resource_info().is_some()),
     ];
     let present = others.into_iter().filter(|(_, present)| *present);
     names.extend(present.map(|(name, _)| name.to_owned()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::Opened;
+use super::call::{Opened, answer as respond};
 use super::convert::{inward, outward};
 use super::status;
 use crate::authority::introspect::{Answer, Introspect};
@@ -27,10 +27,8 @@ impl IntrospectionService for Service {
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
-        let caller = opened.call.caller.clone();
-        opened
-            .read(async { Ok(answer(self.0.introspect(&caller, question(message)).await?)) })
-            .await
+        let answered = self.0.introspect(&opened.call.caller, question(message));
+        respond(answered.await.map(answer), &opened.request_id)
     }
 
     async fn batch_introspect(
@@ -38,29 +36,35 @@ impl IntrospectionService for Service {
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
-        let (caller, request_id) = (opened.call.caller.clone(), opened.request_id.clone());
-        opened
-            .read(async {
-                match message.requests.len() {
-                    0 => return Err(Error::field("requests", Field::Required)),
-                    1..=bounds::BATCH => {}
-                    _ => return Err(Error::field("requests", Field::TooMany)),
-                }
-                let mut results = Vec::with_capacity(message.requests.len());
-                for message in message.requests {
-                    let result = match self.0.introspect(&caller, question(message)).await {
-                        Ok(answered) => BatchResult::Response(answer(answered)),
-                        // The rest would fare alike, each after a wait of its own.
-                        Err(error @ Error::Unavailable(_)) => return Err(error),
-                        Err(error) => BatchResult::Status(status::message(&error, &request_id)),
-                    };
-                    results.push(pb::BatchIntrospectResult {
-                        result: Some(result),
-                    });
-                }
-                Ok(pb::BatchIntrospectResponse { results })
-            })
-            .await
+        respond(self.batch(&opened, message).await, &opened.request_id)
+    }
+}
+
+impl Service {
+    async fn batch(
+        &self,
+        opened: &Opened,
+        message: pb::BatchIntrospectRequest,
+    ) -> Result<pb::BatchIntrospectResponse, Error> {
+        match message.requests.len() {
+            0 => return Err(Error::field("requests", Field::Required)),
+            1..=bounds::BATCH => {}
+            _ => return Err(Error::field("requests", Field::TooMany)),
+        }
+        let mut results = Vec::with_capacity(message.requests.len());
+        for message in message.requests {
+            let answered = self.0.introspect(&opened.call.caller, question(message));
+            let result = match answered.await {
+                Ok(answered) => BatchResult::Response(answer(answered)),
+                // The rest would fare alike, each after a wait of its own.
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => BatchResult::Status(status::message(&error, &opened.request_id)),
+            };
+            results.push(pb::BatchIntrospectResult {
+                result: Some(result),
+            });
+        }
+        Ok(pb::BatchIntrospectResponse { results })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::Opened;
+use super::call::{mutate, read};
 use super::convert::{inward, outward};
 use crate::authority::Authority;
 use crate::authority::scopes::UpdateCatalog;
@@ -23,26 +23,23 @@ impl ScopeService for Service {
         &self,
         request: Request<pb::GetCatalogRequest>,
     ) -> Result<Response<pb::GetCatalogResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let stored = self.0.get_catalog(call, &message.tenant_id).await?;
-                Ok(pb::GetCatalogResponse {
-                    catalog: Some(catalog(&stored)),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let stored = authority.get_catalog(call, &message.tenant_id).await?;
+            Ok(pb::GetCatalogResponse {
+                catalog: Some(catalog(&stored)),
             })
-            .await
+        })
+        .await
     }
 
     async fn update_catalog(
         &self,
         request: Request<pb::UpdateCatalogRequest>,
     ) -> Result<Response<pb::UpdateCatalogResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let mut violations = Violations::default();
                 let given = message.catalog.as_ref();
                 let command = UpdateCatalog {
@@ -51,13 +48,14 @@ impl ScopeService for Service {
                     etag: inward::etag(&message.etag),
                     violations,
                 };
-                let (stored, revision) = authority.update_catalog(call, command).await?;
-                Ok(pb::UpdateCatalogResponse {
-                    catalog: Some(catalog(&stored)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                authority.update_catalog(call, command).await
+            },
+            |_, stored, revision| pb::UpdateCatalogResponse {
+                catalog: Some(catalog(&stored)),
+                revision,
+            },
+        )
+        .await
     }
 }
 

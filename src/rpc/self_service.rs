@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::Opened;
+use super::call::read;
 use super::convert::outward;
 use super::tokens::token;
 use crate::authority::Authority;
@@ -21,11 +21,11 @@ impl SelfService for Service {
         &self,
         request: Request<pb::WhoAmIRequest>,
     ) -> Result<Response<pb::WhoAmIResponse>, Status> {
-        let (opened, pb::WhoAmIRequest {}) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let whoami = self.0.who_am_i(call).await?;
+        read(
+            &self.0,
+            request,
+            |authority, call, pb::WhoAmIRequest {}| async move {
+                let whoami = authority.who_am_i(call).await?;
                 Ok(pb::WhoAmIResponse {
                     token: Some(token(&whoami.token)),
                     tenant: Some(outward::tenant(&whoami.tenant)),
@@ -34,7 +34,8 @@ impl SelfService for Service {
                     revision: whoami.revision.to_string(),
                     evaluate_time: Some(outward::timestamp(whoami.token.now)),
                 })
-            })
-            .await
+            },
+        )
+        .await
     }
 }

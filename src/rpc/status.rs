@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt};
 use super::chain;
 use super::layers::RequestId;
 use crate::authority::Error;
+use crate::domain::ids::TokenId;
 use crate::domain::reason::Violations;
 
 /// Whose reasons these are, in each `ErrorInfo`.
@@ -48,6 +49,8 @@ pub(super) enum Detail<'e> {
     Retry(Duration),
     /// The most tokens that a user may have.
     Quota(u32),
+    /// Which token it is about.
+    Token(TokenId),
     /// The id to quote.
     RequestId,
 }
@@ -125,6 +128,14 @@ impl<'e> Outcome<'e> {
             Error::AlreadyExists(taken) => {
                 Self::plain(Code::AlreadyExists, taken.as_str(), taken.sentence())
             }
+            Error::RequestDone(done) => Self {
+                detail: done.token_id.map_or(Detail::Nothing, Detail::Token),
+                ..Self::plain(
+                    Code::AlreadyExists,
+                    "REQUEST_ALREADY_DONE",
+                    "the request was done already, and what it gave out is given out once",
+                )
+            },
             Error::FailedPrecondition(obstacle) => Self::plain(
                 Code::FailedPrecondition,
                 obstacle.as_str(),
@@ -187,6 +198,11 @@ impl<'e> Outcome<'e> {
                 violation.quota_value = most.into();
                 details.set_quota_failure([violation]);
                 metadata.insert("max_tokens_per_user".to_owned(), most.to_string());
+            }
+            Detail::Token(token_id) => {
+                let description = "rotate it to get a new value";
+                details.set_resource_info("token", token_id.to_string(), "", description);
+                metadata.insert("token_id".to_owned(), token_id.to_string());
             }
             Detail::RequestId => {
                 metadata.insert("request_id".to_owned(), request_id.as_str().to_owned());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::Opened;
+use super::call::{mutate, read};
 use super::convert::page::{self, List};
 use super::convert::{Mask, inward, outward};
 use crate::authority::Authority;
@@ -24,10 +24,10 @@ impl TenantService for Service {
         &self,
         request: Request<pb::CreateTenantRequest>,
     ) -> Result<Response<pb::CreateTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let mut violations = Violations::default();
                 let mask = Mask::all(inward::POLICY_FIELDS);
                 let policy = message.policy.unwrap_or_default();
@@ -38,120 +38,119 @@ impl TenantService for Service {
                     policy: inward::policy(&policy, &mask, &mut violations),
                     violations,
                 };
-                let (tenant, revision) = authority.create_tenant(call, command).await?;
-                Ok(pb::CreateTenantResponse {
-                    tenant: Some(outward::tenant(&tenant)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                authority.create_tenant(call, command).await
+            },
+            |_, tenant, revision| pb::CreateTenantResponse {
+                tenant: Some(outward::tenant(&tenant)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn get_tenant(
         &self,
         request: Request<pb::GetTenantRequest>,
     ) -> Result<Response<pb::GetTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let tenant = self.0.get_tenant(call, &message.tenant_id).await?;
-                Ok(pb::GetTenantResponse {
-                    tenant: Some(outward::tenant(&tenant)),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let tenant = authority.get_tenant(call, &message.tenant_id).await?;
+            Ok(pb::GetTenantResponse {
+                tenant: Some(outward::tenant(&tenant)),
             })
-            .await
+        })
+        .await
     }
 
     async fn list_tenants(
         &self,
         request: Request<pb::ListTenantsRequest>,
     ) -> Result<Response<pb::ListTenantsResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let mut violations = Violations::default();
-                let list = List::named("tenants");
-                let size = page::size(message.page_size, &mut violations);
-                let after = page::position(&message.page_token, &list, &mut violations);
-                let page = self.0.list_tenants(call, after, size, violations).await?;
-                Ok(pb::ListTenantsResponse {
-                    tenants: page.items.iter().map(outward::tenant).collect(),
-                    next_page_token: page::token(page.next.as_ref(), &list),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let mut violations = Violations::default();
+            let list = List::named("tenants");
+            let size = page::size(message.page_size, &mut violations);
+            let after = page::position(&message.page_token, &list, &mut violations);
+            let page = authority
+                .list_tenants(call, after, size, violations)
+                .await?;
+            Ok(pb::ListTenantsResponse {
+                tenants: page.items.iter().map(outward::tenant).collect(),
+                next_page_token: page::token(page.next.as_ref(), &list),
             })
-            .await
+        })
+        .await
     }
 
     async fn update_tenant(
         &self,
         request: Request<pb::UpdateTenantRequest>,
     ) -> Result<Response<pb::UpdateTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let (tenant, revision) = authority.update_tenant(call, update(message)).await?;
-                Ok(pb::UpdateTenantResponse {
-                    tenant: Some(outward::tenant(&tenant)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority.update_tenant(call, update(message)).await
+            },
+            |_, tenant, revision| pb::UpdateTenantResponse {
+                tenant: Some(outward::tenant(&tenant)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn suspend_tenant(
         &self,
         request: Request<pb::SuspendTenantRequest>,
     ) -> Result<Response<pb::SuspendTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let (tenant, revision) = authority.suspend_tenant(call, &message.tenant_id).await?;
-                Ok(pb::SuspendTenantResponse {
-                    tenant: Some(outward::tenant(&tenant)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority.suspend_tenant(call, &message.tenant_id).await
+            },
+            |_, tenant, revision| pb::SuspendTenantResponse {
+                tenant: Some(outward::tenant(&tenant)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn resume_tenant(
         &self,
         request: Request<pb::ResumeTenantRequest>,
     ) -> Result<Response<pb::ResumeTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let (tenant, revision) = authority.resume_tenant(call, &message.tenant_id).await?;
-                Ok(pb::ResumeTenantResponse {
-                    tenant: Some(outward::tenant(&tenant)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority.resume_tenant(call, &message.tenant_id).await
+            },
+            |_, tenant, revision| pb::ResumeTenantResponse {
+                tenant: Some(outward::tenant(&tenant)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn delete_tenant(
         &self,
         request: Request<pb::DeleteTenantRequest>,
     ) -> Result<Response<pb::DeleteTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let etag = inward::etag(&message.etag);
-                let revision = authority
+                authority
                     .delete_tenant(call, &message.tenant_id, etag)
-                    .await?;
-                Ok(pb::DeleteTenantResponse {
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |_, (), revision| pb::DeleteTenantResponse { revision },
+        )
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::{Opened, clean};
+use super::call::{clean, give, mutate, read};
 use super::convert::page::{self, List};
 use super::convert::{Mask, inward, outward};
 use crate::authority::create::CreateToken;
@@ -29,86 +29,93 @@ impl TokenService for Service {
         &self,
         request: Request<pb::CreateTokenRequest>,
     ) -> Result<Response<pb::CreateTokenResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let created = authority.create_token(call, create(message)).await?;
-                Ok(pb::CreateTokenResponse {
-                    token: Some(token(&created.token)),
-                    value: created.value.expose(),
-                    revision: created.revision.to_string(),
-                    // Each introspection reads the store: what is committed is true
-                    // everywhere.
+        give(&self.0, request, |authority, call, message| async move {
+            let validate_only = message.validate_only;
+            let command = create(message);
+            if validate_only {
+                let (planned, revision) = authority.plan_token(call, command).await?;
+                return Ok(pb::CreateTokenResponse {
+                    token: Some(pb::Token {
+                        token_id: String::new(),
+                        etag: String::new(),
+                        ..token(&planned)
+                    }),
+                    value: String::new(),
+                    revision: revision.to_string(),
                     settled: true,
-                })
+                });
+            }
+            let created = authority.create_token(call, command).await?;
+            Ok(pb::CreateTokenResponse {
+                token: Some(token(&created.token)),
+                value: created.value.expose(),
+                revision: created.revision.to_string(),
+                // Each introspection reads the store: what is committed is true
+                // everywhere.
+                settled: true,
             })
-            .await
+        })
+        .await
     }
 
     async fn get_token(
         &self,
         request: Request<pb::GetTokenRequest>,
     ) -> Result<Response<pb::GetTokenResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let mut violations = Violations::default();
-                let kind = inward::kind("kind", message.kind, &mut violations);
-                clean(violations)?;
-                let (tenant_id, token_id) = (&message.tenant_id, &message.token_id);
-                let shown = self.0.get_token(call, tenant_id, token_id, kind).await?;
-                Ok(pb::GetTokenResponse {
-                    token: Some(token(&shown)),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let mut violations = Violations::default();
+            let kind = inward::kind("kind", message.kind, &mut violations);
+            clean(violations)?;
+            let (tenant_id, token_id) = (&message.tenant_id, &message.token_id);
+            let shown = authority.get_token(call, tenant_id, token_id, kind).await?;
+            Ok(pb::GetTokenResponse {
+                token: Some(token(&shown)),
             })
-            .await
+        })
+        .await
     }
 
     async fn list_tokens(
         &self,
         request: Request<pb::ListTokensRequest>,
     ) -> Result<Response<pb::ListTokensResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let list = list(&message, &call.caller);
-                let page = self.0.list_tokens(call, listing(message, &list)).await?;
-                Ok(pb::ListTokensResponse {
-                    tokens: page.items.iter().map(token).collect(),
-                    next_page_token: page::token(page.next.as_ref(), &list),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let list = list(&message, &call.caller);
+            let page = authority.list_tokens(call, listing(message, &list)).await?;
+            Ok(pb::ListTokensResponse {
+                tokens: page.items.iter().map(token).collect(),
+                next_page_token: page::token(page.next.as_ref(), &list),
             })
-            .await
+        })
+        .await
     }
 
     async fn update_token(
         &self,
         request: Request<pb::UpdateTokenRequest>,
     ) -> Result<Response<pb::UpdateTokenResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let (shown, revision) = authority.update_token(call, update(message)).await?;
-                Ok(pb::UpdateTokenResponse {
-                    token: Some(token(&shown)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority.update_token(call, update(message)).await
+            },
+            |_, shown, revision| pb::UpdateTokenResponse {
+                token: Some(token(&shown)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn revoke_token(
         &self,
         request: Request<pb::RevokeTokenRequest>,
     ) -> Result<Response<pb::RevokeTokenResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let mut violations = Violations::default();
                 let reason = inward::revoke_reason("reason", message.reason, &mut violations);
                 let command = RevokeToken {
@@ -119,13 +126,14 @@ impl TokenService for Service {
                     reason_text: message.reason_text,
                     violations,
                 };
-                let (shown, revision) = authority.revoke_token(call, command).await?;
-                Ok(pb::RevokeTokenResponse {
-                    token: Some(token(&shown)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                authority.revoke_token(call, command).await
+            },
+            |_, shown, revision| pb::RevokeTokenResponse {
+                token: Some(token(&shown)),
+                revision,
+            },
+        )
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::Opened;
+use super::call::{mutate, read};
 use super::convert::page::{self, List};
 use super::convert::{Mask, inward, outward};
 use crate::authority::users::{CreateUser, ListUsers, UpdateUser};
@@ -25,11 +25,10 @@ impl UserService for Service {
         &self,
         request: Request<pb::CreateUserRequest>,
     ) -> Result<Response<pb::CreateUserResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        let caller = call.caller.clone();
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let mut violations = Violations::default();
                 let role = inward::role("role", message.role, &mut violations);
                 let command = CreateUser {
@@ -39,196 +38,189 @@ impl UserService for Service {
                     role: role.unwrap_or(Role::Member),
                     violations,
                 };
-                let (user, member, revision) = authority.create_user(call, command).await?;
-                Ok(pb::CreateUserResponse {
-                    user: Some(user_seen_by(&caller, &user)),
-                    membership: Some(outward::membership(&member)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                authority.create_user(call, command).await
+            },
+            |caller, (user, member), revision| pb::CreateUserResponse {
+                user: Some(user_seen_by(caller, &user)),
+                membership: Some(outward::membership(&member)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn get_user(
         &self,
         request: Request<pb::GetUserRequest>,
     ) -> Result<Response<pb::GetUserResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        let caller = call.caller.clone();
-        opened
-            .read(async {
-                let (user, member) = self
-                    .0
-                    .get_user(call, &message.tenant_id, &message.user_id)
-                    .await?;
-                Ok(pb::GetUserResponse {
-                    user: Some(user_seen_by(&caller, &user)),
-                    membership: member.as_ref().map(outward::membership),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let caller = call.caller.clone();
+            let (user, member) = authority
+                .get_user(call, &message.tenant_id, &message.user_id)
+                .await?;
+            Ok(pb::GetUserResponse {
+                user: Some(user_seen_by(&caller, &user)),
+                membership: member.as_ref().map(outward::membership),
             })
-            .await
+        })
+        .await
     }
 
     async fn list_users(
         &self,
         request: Request<pb::ListUsersRequest>,
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        let caller = call.caller.clone();
-        opened
-            .read(async {
-                let mut violations = Violations::default();
-                let list = List::named("users")
-                    .of_tenant(&call.caller, &message.tenant_id)
-                    .with("external_id", &message.external_id);
-                let command = ListUsers {
-                    page_size: page::size(message.page_size, &mut violations),
-                    after: page::position(&message.page_token, &list, &mut violations),
-                    tenant_id: message.tenant_id,
-                    external_id: message.external_id,
-                    violations,
-                };
-                let page = self.0.list_users(call, command).await?;
-                Ok(pb::ListUsersResponse {
-                    users: page
-                        .items
-                        .iter()
-                        .map(|user| user_seen_by(&caller, user))
-                        .collect(),
-                    next_page_token: page::token(page.next.as_ref(), &list),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let caller = call.caller.clone();
+            let mut violations = Violations::default();
+            let list = List::named("users")
+                .of_tenant(&call.caller, &message.tenant_id)
+                .with("external_id", &message.external_id);
+            let command = ListUsers {
+                page_size: page::size(message.page_size, &mut violations),
+                after: page::position(&message.page_token, &list, &mut violations),
+                tenant_id: message.tenant_id,
+                external_id: message.external_id,
+                violations,
+            };
+            let page = authority.list_users(call, command).await?;
+            Ok(pb::ListUsersResponse {
+                users: page
+                    .items
+                    .iter()
+                    .map(|user| user_seen_by(&caller, user))
+                    .collect(),
+                next_page_token: page::token(page.next.as_ref(), &list),
             })
-            .await
+        })
+        .await
     }
 
     async fn update_user(
         &self,
         request: Request<pb::UpdateUserRequest>,
     ) -> Result<Response<pb::UpdateUserResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        let caller = call.caller.clone();
-        opened
-            .mutate(async move {
-                let (user, revision) = authority.update_user(call, update(message)).await?;
-                Ok(pb::UpdateUserResponse {
-                    user: Some(user_seen_by(&caller, &user)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority.update_user(call, update(message)).await
+            },
+            |caller, user, revision| pb::UpdateUserResponse {
+                    user: Some(user_seen_by(caller, &user)),
+                    revision,
+                },
+        )
+        .await
     }
 
     async fn suspend_user(
         &self,
         request: Request<pb::SuspendUserRequest>,
     ) -> Result<Response<pb::SuspendUserResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        let caller = call.caller.clone();
-        opened
-            .mutate(async move {
-                let (user, revision) = authority
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority
                     .suspend_user(call, &message.tenant_id, &message.user_id)
-                    .await?;
-                Ok(pb::SuspendUserResponse {
-                    user: Some(user_seen_by(&caller, &user)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |caller, user, revision| pb::SuspendUserResponse {
+                user: Some(user_seen_by(caller, &user)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn resume_user(
         &self,
         request: Request<pb::ResumeUserRequest>,
     ) -> Result<Response<pb::ResumeUserResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        let caller = call.caller.clone();
-        opened
-            .mutate(async move {
-                let (user, revision) = authority
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority
                     .resume_user(call, &message.tenant_id, &message.user_id)
-                    .await?;
-                Ok(pb::ResumeUserResponse {
-                    user: Some(user_seen_by(&caller, &user)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |caller, user, revision| pb::ResumeUserResponse {
+                user: Some(user_seen_by(caller, &user)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn delete_user(
         &self,
         request: Request<pb::DeleteUserRequest>,
     ) -> Result<Response<pb::DeleteUserResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let etag = inward::etag(&message.etag);
-                let revision = authority
+                authority
                     .delete_user(call, &message.tenant_id, &message.user_id, etag)
-                    .await?;
-                Ok(pb::DeleteUserResponse {
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |_, (), revision| pb::DeleteUserResponse { revision },
+        )
+        .await
     }
 
     async fn set_active_tenant(
         &self,
         request: Request<pb::SetActiveTenantRequest>,
     ) -> Result<Response<pb::SetActiveTenantResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let user = authority
-                    .set_active_tenant(call, &message.tenant_id)
-                    .await?;
-                Ok(pb::SetActiveTenantResponse {
-                    user: Some(outward::user(&user)),
-                })
-            })
-            .await
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority.set_active_tenant(call, &message.tenant_id).await
+            },
+            |_, user, _| pb::SetActiveTenantResponse {
+                user: Some(outward::user(&user)),
+            },
+        )
+        .await
     }
 
     async fn add_member(
         &self,
         request: Request<pb::AddMemberRequest>,
     ) -> Result<Response<pb::AddMemberResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let mut violations = Violations::default();
                 let role = inward::role("role", message.role, &mut violations);
                 let role = role.unwrap_or(Role::Member);
                 let (tenant_id, user_id) = (&message.tenant_id, &message.user_id);
-                let (member, revision) = authority
+                authority
                     .add_member(call, tenant_id, user_id, role, violations)
-                    .await?;
-                Ok(pb::AddMemberResponse {
-                    membership: Some(outward::membership(&member)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |_, member, revision| pb::AddMemberResponse {
+                membership: Some(outward::membership(&member)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn update_member(
         &self,
         request: Request<pb::UpdateMemberRequest>,
     ) -> Result<Response<pb::UpdateMemberResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
                 let mut violations = Violations::default();
                 let role = inward::role("role", message.role, &mut violations);
                 if role.is_none() && violations.is_empty() {
@@ -236,58 +228,54 @@ impl UserService for Service {
                 }
                 let etag = inward::etag(&message.etag);
                 let (tenant_id, user_id) = (&message.tenant_id, &message.user_id);
-                let (member, revision) = authority
+                authority
                     .update_member(call, tenant_id, user_id, role, etag, violations)
-                    .await?;
-                Ok(pb::UpdateMemberResponse {
-                    membership: Some(outward::membership(&member)),
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |_, member, revision| pb::UpdateMemberResponse {
+                membership: Some(outward::membership(&member)),
+                revision,
+            },
+        )
+        .await
     }
 
     async fn remove_member(
         &self,
         request: Request<pb::RemoveMemberRequest>,
     ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let (authority, call) = (Arc::clone(&self.0), opened.call.clone());
-        opened
-            .mutate(async move {
-                let revision = authority
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                authority
                     .remove_member(call, &message.tenant_id, &message.user_id)
-                    .await?;
-                Ok(pb::RemoveMemberResponse {
-                    revision: revision.to_string(),
-                })
-            })
-            .await
+                    .await
+            },
+            |_, (), revision| pb::RemoveMemberResponse { revision },
+        )
+        .await
     }
 
     async fn list_members(
         &self,
         request: Request<pb::ListMembersRequest>,
     ) -> Result<Response<pb::ListMembersResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
-        let call = opened.call.clone();
-        opened
-            .read(async {
-                let mut violations = Violations::default();
-                let list = List::named("members").of_tenant(&call.caller, &message.tenant_id);
-                let size = page::size(message.page_size, &mut violations);
-                let after = page::position(&message.page_token, &list, &mut violations);
-                let tenant_id = &message.tenant_id;
-                let page = self
-                    .0
-                    .list_members(call, tenant_id, after, size, violations)
-                    .await?;
-                Ok(pb::ListMembersResponse {
-                    memberships: page.items.iter().map(outward::membership).collect(),
-                    next_page_token: page::token(page.next.as_ref(), &list),
-                })
+        read(&self.0, request, |authority, call, message| async move {
+            let mut violations = Violations::default();
+            let list = List::named("members").of_tenant(&call.caller, &message.tenant_id);
+            let size = page::size(message.page_size, &mut violations);
+            let after = page::position(&message.page_token, &list, &mut violations);
+            let tenant_id = &message.tenant_id;
+            let page = authority
+                .list_members(call, tenant_id, after, size, violations)
+                .await?;
+            Ok(pb::ListMembersResponse {
+                memberships: page.items.iter().map(outward::membership).collect(),
+                next_page_token: page::token(page.next.as_ref(), &list),
             })
-            .await
+        })
+        .await
     }
 }
 

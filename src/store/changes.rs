@@ -2,7 +2,7 @@
 //! answer, taken as the last thing before its commit.
 
 use super::backend::{execute, fetch_all, fetch_optional, on_pool};
-use super::{Error, Store, Tx};
+use super::{Error, NewRequest, Store, Tx};
 use crate::domain::change::{Change, ChangeNumber, Revision};
 use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::domain::time::Timestamp;
@@ -30,8 +30,9 @@ const INSERT_CHANGE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
 const INSERT_EPOCH: &str = "
-    INSERT INTO epochs (number, position, tenant_id, user_id, kind, reason, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    INSERT INTO epochs (number, position, tenant_id, user_id, kind, reason, revoke_text,
+                        created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 const STAMP_TOKEN: &str = "
     UPDATE tokens
@@ -66,6 +67,8 @@ pub struct Epoch {
     pub kind: Option<Kind>,
     /// Why.
     pub reason: RevokeReason,
+    /// What the revoker added.
+    pub text: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -179,13 +182,27 @@ impl Tx {
     /// after it. Without a change or an epoch no number is taken. On an error the outcome is
     /// unknown.
     pub async fn close(
-        mut self,
+        self,
         changes: &[Change],
         epochs: &[Epoch],
         now: Timestamp,
     ) -> Result<Revision, Error> {
+        self.close_with(changes, epochs, None, now).await
+    }
+
+    /// As [`Tx::close`]; keeps the call, with the revision that it is answered with.
+    pub async fn close_with(
+        mut self,
+        changes: &[Change],
+        epochs: &[Epoch],
+        request: Option<&NewRequest>,
+        now: Timestamp,
+    ) -> Result<Revision, Error> {
         if changes.is_empty() && epochs.is_empty() {
             let head = self.get_head().await?;
+            if let Some(request) = request {
+                self.insert_request(request, head.number.0, now).await?;
+            }
             self.inner.commit().await?;
             return Ok(head);
         }
@@ -226,8 +243,12 @@ impl Tx {
                 user_id,
                 kind,
                 epoch.reason.as_str(),
+                epoch.text.as_str(),
                 now.millis()
             )?;
+        }
+        if let Some(request) = request {
+            self.insert_request(request, number, now).await?;
         }
         self.inner.commit().await?;
         Ok(row.into())

@@ -1,26 +1,32 @@
 //! The only place that names a database. One SQL text serves both; what differs
 //! is in `backend`. Knows no use case and no gRPC.
 
+mod audit;
 mod backend;
 mod changes;
 mod error;
 mod introspection;
 mod memberships;
 mod page;
+mod requests;
 mod row;
 mod scopes;
+mod secrets;
 mod tenants;
 mod token_row;
 mod tokens;
 mod users;
 
+pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl, migrations};
 pub use changes::Epoch;
 pub use error::Error;
 pub use introspection::Found;
 pub use page::{Page, Position};
+pub use requests::{NewRequest, RequestKey, StoredRequest};
 pub use scopes::StoredCatalog;
-pub use tokens::{NewSecret, NewToken, TokenFilter};
+pub use secrets::NewSecret;
+pub use tokens::{NewToken, TokenFilter};
 pub use users::Listed;
 
 use std::sync::Arc;
@@ -34,10 +40,13 @@ use tokio::time::timeout;
 #[doc(hidden)]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
+        audit::STATEMENTS,
         changes::STATEMENTS,
         introspection::STATEMENTS,
         memberships::STATEMENTS,
+        requests::STATEMENTS,
         scopes::STATEMENTS,
+        secrets::STATEMENTS,
         tenants::STATEMENTS,
         tokens::STATEMENTS,
         users::STATEMENTS,

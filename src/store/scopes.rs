@@ -44,7 +44,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
 ];
 
 /// A catalog, its version and its age.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct StoredCatalog {
     /// The catalog.
     pub catalog: Catalog,

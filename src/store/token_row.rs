@@ -55,7 +55,10 @@ macro_rules! token_columns {
             " ORDER BY e.number, e.position LIMIT 1) AS epoch_at,
              (SELECT e.reason FROM epochs e WHERE ",
             $crate::store::token_row::covers!(),
-            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason"
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason,
+             (SELECT e.revoke_text FROM epochs e WHERE ",
+            $crate::store::token_row::covers!(),
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_text"
         )
     };
 }
@@ -99,6 +102,7 @@ pub(super) struct TokenRow {
     owner_role: Option<String>,
     epoch_at: Option<i64>,
     epoch_reason: Option<String>,
+    epoch_text: Option<String>,
 }
 
 impl TokenRow {
@@ -131,7 +135,11 @@ impl TokenRow {
                 self.revoke_text.clone().unwrap_or_default(),
             )
         } else {
-            (self.epoch_at, &self.epoch_reason, String::new())
+            (
+                self.epoch_at,
+                &self.epoch_reason,
+                self.epoch_text.clone().unwrap_or_default(),
+            )
         };
         let Some(at) = optional_time(TABLE, "revoked_at", at)? else {
             return Ok(None);

@@ -4,27 +4,19 @@ use super::backend::{execute, fetch_all, fetch_optional};
 use super::page::{Page, Position};
 use super::row::corrupt;
 use super::token_row::{TokenRow, revoked, token_columns, token_joins};
-use super::{Error, Tx};
-use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
-use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
+use super::{Error, NewSecret, Tx};
+use crate::domain::change::{ChangeNumber, Version};
+use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::domain::scope::ScopeSet;
 use crate::domain::text::folded;
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Kind, RevokeReason, State, Token};
-use crate::domain::value::Lookup;
+use crate::domain::token::{Kind, Owner, RevokeReason, State, Token};
 
 const INSERT_TOKEN: &str = "
     INSERT INTO tokens (token_id, tenant_id, user_id, kind, name, name_folded, hint, scopes,
                         profile, agent_id, labels, created_by, version, created_number,
                         created_at, updated_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, 0, $13, $13, $14)";
-
-const INSERT_SECRET: &str = "
-    INSERT INTO secrets (secret_id, token_id, lookup, hint, secret_hash, fingerprint,
-                         fingerprint_key, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-    ON CONFLICT (lookup) DO NOTHING
-    RETURNING secret_id";
 
 const FIND_TOKEN: &str = concat!(
     "SELECT ",
@@ -119,23 +111,8 @@ const MARK_TOKEN_REVOKED: &str = concat!(
     " RETURNING token_id"
 );
 
-/// A fingerprint is written for the key that the caller read, or not at all.
-const RECORD_FINGERPRINT: &str = "
-    UPDATE secrets
-       SET fingerprint = $2, fingerprint_key = $3
-     WHERE secret_id = $1 AND fingerprint_key IS NOT DISTINCT FROM $4
-    RETURNING secret_id";
-
-const LIST_FINGERPRINT_KEYS: &str = "
-    SELECT fingerprint_key, COUNT(*) AS count
-      FROM secrets
-     WHERE fingerprint_key IS NOT NULL
-     GROUP BY fingerprint_key
-     ORDER BY fingerprint_key";
-
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_token", INSERT_TOKEN),
-    ("insert_secret", INSERT_SECRET),
     ("find_token", FIND_TOKEN),
     ("lock_token", LOCK_TOKEN),
     ("list_tokens", LIST_TOKENS),
@@ -145,8 +122,6 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("list_founding_tokens", LIST_FOUNDING_TOKENS),
     ("mark_token_changed", MARK_TOKEN_CHANGED),
     ("mark_token_revoked", MARK_TOKEN_REVOKED),
-    ("record_fingerprint", RECORD_FINGERPRINT),
-    ("list_fingerprint_keys", LIST_FINGERPRINT_KEYS),
 ];
 
 /// A token to be inserted.
@@ -178,19 +153,30 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What verifies a new value.
-#[derive(Clone, Debug)]
-pub struct NewSecret {
-    /// Its row.
-    pub secret_id: SecretId,
-    /// The indexed part of the value.
-    pub lookup: Lookup,
-    /// The visible part of the value.
-    pub hint: String,
-    /// The bcrypt hash.
-    pub secret_hash: SecretHash,
-    /// The fingerprint, and the key that it was made with.
-    pub fingerprint: (KeyId, Fingerprint),
+impl NewToken {
+    /// Returns the token as it would be if it were inserted, without its value's hint.
+    pub fn into_token(self, owner: Option<Owner>) -> Token {
+        Token {
+            token_id: self.token_id,
+            tenant_id: self.tenant_id,
+            owner,
+            kind: self.kind,
+            name: self.name,
+            hint: String::new(),
+            scopes: self.scopes,
+            profile: self.profile,
+            agent_id: self.agent_id,
+            labels: self.labels,
+            created_by: self.created_by,
+            version: Version(1),
+            created_number: ChangeNumber(0),
+            created_at: self.created_at,
+            updated_at: self.created_at,
+            expires_at: self.expires_at,
+            disabled_at: None,
+            revocation: None,
+        }
+    }
 }
 
 /// What is listed of tokens. Filters are joined by AND.
@@ -214,12 +200,6 @@ pub struct TokenFilter {
 
 #[derive(sqlx::FromRow)]
 struct CountRow {
-    count: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    fingerprint_key: String,
     count: i64,
 }
 
@@ -248,7 +228,6 @@ impl Tx {
         token: &NewToken,
         secret: &NewSecret,
     ) -> Result<(), Error> {
-        let (key, fingerprint) = &secret.fingerprint;
         execute!(
             self.inner,
             INSERT_TOKEN,
@@ -267,24 +246,8 @@ impl Tx {
             token.created_at.millis(),
             token.expires_at.map(Timestamp::millis),
         )?;
-        let inserted = execute!(
-            self.inner,
-            INSERT_SECRET,
-            secret.secret_id.uuid(),
-            token.token_id.uuid(),
-            secret.lookup.as_str(),
-            secret.hint.as_str(),
-            secret.secret_hash.expose(),
-            fingerprint.as_bytes().as_slice(),
-            key.0.as_str(),
-            token.created_at.millis(),
-        )?;
-        // 71 random bits collide about once in the life of a planet.
-        if inserted == 1 {
-            Ok(())
-        } else {
-            Err(Error::Conflict(None))
-        }
+        self.insert_secret(token.token_id, secret, token.created_at)
+            .await
     }
 
     /// Returns a token of the tenant, in whatever state.
@@ -456,35 +419,6 @@ impl Tx {
             text,
         )?;
         Ok(done == 1)
-    }
-
-    /// Gives a secret a fingerprint, if it still has the one under `replaced`, or
-    /// none; false otherwise.
-    pub async fn record_fingerprint(
-        &mut self,
-        secret_id: SecretId,
-        fingerprint: &(KeyId, Fingerprint),
-        replaced: Option<&KeyId>,
-    ) -> Result<bool, Error> {
-        let (key, fingerprint) = fingerprint;
-        let done = execute!(
-            self.inner,
-            RECORD_FINGERPRINT,
-            secret_id.uuid(),
-            fingerprint.as_bytes().as_slice(),
-            key.0.as_str(),
-            replaced.map(|key| key.0.as_str()),
-        )?;
-        Ok(done == 1)
-    }
-
-    /// Returns how many secrets have a fingerprint under each key.
-    pub async fn list_fingerprint_keys(&mut self) -> Result<Vec<(KeyId, i64)>, Error> {
-        let rows = fetch_all!(self.inner, KeyRow, LIST_FINGERPRINT_KEYS)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (KeyId(row.fingerprint_key), row.count))
-            .collect())
     }
 }
 

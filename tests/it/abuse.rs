@@ -123,6 +123,7 @@ async fn who_has_left_gains_nothing_by_it(backend: Backend) {
     let request = pb::RemoveMemberRequest {
         tenant_id: "acme".into(),
         user_id,
+        ..Default::default()
     };
     acme.admin
         .users()
@@ -135,6 +136,7 @@ async fn who_has_left_gains_nothing_by_it(backend: Backend) {
 async fn set_active(actor: &Actor, tenant_id: &str) -> Result<(), tonic::Status> {
     let request = pb::SetActiveTenantRequest {
         tenant_id: tenant_id.into(),
+        ..Default::default()
     };
     actor
         .users()

@@ -61,6 +61,7 @@ impl<'a> Scene<'a> {
         let request = pb::RemoveMemberRequest {
             tenant_id: name.into(),
             user_id: outsider_id.clone(),
+            ..Default::default()
         };
         let mut users = tenant.admin.users();
         users

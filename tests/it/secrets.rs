@@ -66,6 +66,7 @@ async fn tenants_and_users(t: &TestServer, flow: &mut Flow) -> People {
             display_name: "A tenant".into(),
             token_prefix: token_prefix.into(),
             policy: Some(self_service()),
+            ..Default::default()
         };
         flow.good(&operator, "TenantService/CreateTenant", &request)
             .await;
@@ -141,6 +142,7 @@ async fn tokens(t: &TestServer, flow: &mut Flow, people: &People) -> String {
             .into(),
             labels: [("team".into(), "blue".into())].into(),
             expiry: None,
+            ..Default::default()
         };
         let created = flow
             .good(&people.admin, "TokenService/CreateToken", &request)
@@ -257,17 +259,20 @@ async fn members(t: &TestServer, flow: &mut Flow, people: &People) {
     let request = pb::SuspendUserRequest {
         tenant_id: tenant_id.clone(),
         user_id: user_id.clone(),
+        ..Default::default()
     };
     flow.good(&people.admin, "UserService/SuspendUser", &request)
         .await;
     let request = pb::ResumeUserRequest {
         tenant_id: tenant_id.clone(),
         user_id: user_id.clone(),
+        ..Default::default()
     };
     flow.good(&people.admin, "UserService/ResumeUser", &request)
         .await;
     let request = pb::SetActiveTenantRequest {
         tenant_id: tenant_id.clone(),
+        ..Default::default()
     };
     flow.good(&people.alice, "UserService/SetActiveTenant", &request)
         .await;
@@ -295,6 +300,7 @@ async fn members(t: &TestServer, flow: &mut Flow, people: &People) {
     let request = pb::RemoveMemberRequest {
         tenant_id: tenant_id.clone(),
         user_id: user_id.clone(),
+        ..Default::default()
     };
     flow.good(&people.admin, "UserService/RemoveMember", &request)
         .await;
@@ -333,11 +339,13 @@ async fn end(t: &TestServer, flow: &mut Flow, people: &People, token_id: &str) {
         .await;
     let request = pb::SuspendTenantRequest {
         tenant_id: tenant_id.clone(),
+        ..Default::default()
     };
     flow.good(&people.operator, "TenantService/SuspendTenant", &request)
         .await;
     let request = pb::ResumeTenantRequest {
         tenant_id: tenant_id.clone(),
+        ..Default::default()
     };
     flow.good(&people.operator, "TenantService/ResumeTenant", &request)
         .await;

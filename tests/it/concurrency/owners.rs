@@ -57,6 +57,7 @@ async fn no_token_of_a_suspended_user_is_active_until_it_is_resumed(backend: Bac
             pb::SuspendUserRequest {
                 tenant_id: "acme".into(),
                 user_id: user.user_id.clone(),
+                ..Default::default()
             },
             admin.clone(),
         );
@@ -79,6 +80,7 @@ async fn no_token_of_a_suspended_user_is_active_until_it_is_resumed(backend: Bac
         let request = pb::ResumeUserRequest {
             tenant_id: "acme".into(),
             user_id: user.user_id.clone(),
+            ..Default::default()
         };
         let call = admin.call(request);
         admin.users().resume_user(call).await.unwrap();
@@ -99,6 +101,7 @@ async fn no_token_of_a_removed_member_lives_also_when_it_is_added_again(backend:
             pb::RemoveMemberRequest {
                 tenant_id: "acme".into(),
                 user_id: user_id.clone(),
+                ..Default::default()
             },
             admin.clone(),
         );
@@ -118,6 +121,7 @@ async fn no_token_of_a_removed_member_lives_also_when_it_is_added_again(backend:
             tenant_id: "acme".into(),
             user_id: user_id.clone(),
             role: pb::Role::Member.into(),
+            ..Default::default()
         };
         let call = admin.call(request);
         admin.users().add_member(call).await.unwrap();

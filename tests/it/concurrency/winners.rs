@@ -112,6 +112,7 @@ async fn of_two_updates_of_one_version_one_wins(backend: Backend) {
                 tenant_id: "acme".into(),
                 catalog: Some(catalog),
                 etag: etag.clone(),
+                ..Default::default()
             };
             let actor = admin.clone();
             let call: Call<Result<pb::Catalog, tonic::Status>> = Box::pin(async move {

@@ -146,6 +146,7 @@ async fn all_that_is_wrong_is_said_at_once(backend: Backend) {
         expiry: ttl(0),
         agent_id: "agent".into(),
         labels: [(String::new(), String::new())].into(),
+        ..Default::default()
     };
     let expected = "InvalidArgument INVALID_DURATION
   ttl: INVALID_DURATION

@@ -336,6 +336,7 @@ async fn tokens_that_went_with_their_owner_stay_so(backend: Backend) {
         tenant_id: "acme".into(),
         user_id: alice.user_id.clone(),
         role: pb::Role::Member.into(),
+        ..Default::default()
     };
     let operator = t.operator();
     let added = operator.users().add_member(operator.call(back)).await;

@@ -188,6 +188,7 @@ async fn each_membership_is_told_and_the_active_tenant_is_the_tokens(backend: Ba
         tenant_id: "globex".into(),
         user_id: alice.user_id.clone(),
         role: pb::Role::Admin.into(),
+        ..Default::default()
     };
     let operator = t.operator();
     let added = operator.users().add_member(operator.call(request)).await;

@@ -218,6 +218,7 @@ async fn a_snapshot_stays_as_it_began(backend: Backend) {
         user_id: None,
         kind: None,
         reason: RevokeReason::Administrative,
+        text: String::new(),
     }];
     let closed = tx.close(&changes, &epochs, now).await.unwrap();
     world.tenant("other").await;

@@ -27,6 +27,7 @@ fn epoch(tenant_id: Option<&TenantId>, user_id: Option<UserId>, kind: Option<Kin
         user_id,
         kind,
         reason: RevokeReason::Administrative,
+        text: String::new(),
     }
 }
 

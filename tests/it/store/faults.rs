@@ -124,6 +124,7 @@ async fn garbage_in_a_tokens_record_is_corrupt(backend: Backend) {
         user_id: token.user_id,
         kind: None,
         reason: RevokeReason::OwnerGone,
+        text: String::new(),
     };
     world.revoke_all(&[epoch]).await;
     let filter = TokenFilter {

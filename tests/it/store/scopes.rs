@@ -122,6 +122,7 @@ async fn scopes_of_tokens_that_may_live_again_are_granted(backend: Backend) {
             user_id: Some(alice),
             kind: None,
             reason: RevokeReason::OwnerGone,
+            text: String::new(),
         }])
         .await;
     for (tenant_id, name, granted) in [

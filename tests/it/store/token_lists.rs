@@ -110,6 +110,7 @@ async fn filters_are_joined_by_and(backend: Backend) {
                     user_id: None,
                     kind: Some(Kind::Api),
                     reason: RevokeReason::Superseded,
+                    text: String::new(),
                 }])
                 .await;
         }

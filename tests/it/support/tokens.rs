@@ -179,6 +179,7 @@ pub(crate) async fn suspend_user(actor: &Actor, tenant_id: &str, user_id: &str) 
     let request = pb::SuspendUserRequest {
         tenant_id: tenant_id.into(),
         user_id: user_id.into(),
+        ..Default::default()
     };
     let suspended = actor.users().suspend_user(actor.call(request)).await;
     suspended.unwrap().into_inner().revision
@@ -189,6 +190,7 @@ pub(crate) async fn remove_member(actor: &Actor, tenant_id: &str, user_id: &str)
     let request = pb::RemoveMemberRequest {
         tenant_id: tenant_id.into(),
         user_id: user_id.into(),
+        ..Default::default()
     };
     let removed = actor.users().remove_member(actor.call(request)).await;
     removed.unwrap().into_inner().revision
@@ -208,7 +210,10 @@ pub(crate) async fn delete_user(actor: &Actor, tenant_id: &str, user_id: &str) -
 /// Suspends a tenant.
 pub(crate) async fn suspend_tenant(actor: &Actor, tenant_id: &str) -> String {
     let tenant_id = tenant_id.into();
-    let request = pb::SuspendTenantRequest { tenant_id };
+    let request = pb::SuspendTenantRequest {
+        tenant_id,
+        ..Default::default()
+    };
     let suspended = actor.tenants().suspend_tenant(actor.call(request)).await;
     suspended.unwrap().into_inner().revision
 }

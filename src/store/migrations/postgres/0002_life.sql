@@ -54,6 +54,10 @@ CREATE TABLE audit_events (
     event      BYTEA NOT NULL,        -- domain::audit::Event in its canonical bytes
     hash       BYTEA NOT NULL,        -- SHA-256 of the hash before and the event
     created_at BIGINT NOT NULL,
+    action     TEXT COLLATE "C" NOT NULL,         -- this and all below stand in the event, too
+    caller_id  UUID,                  -- the caller's token
+    user_id    UUID,                  -- whom it was about
+    token_id   UUID,                  -- what it was about
     PRIMARY KEY (tenant_id, sequence)
 );
 

@@ -54,6 +54,10 @@ CREATE TABLE audit_events (
     event      BLOB NOT NULL,        -- domain::audit::Event in its canonical bytes
     hash       BLOB NOT NULL,        -- SHA-256 of the hash before and the event
     created_at INTEGER NOT NULL,
+    action     TEXT NOT NULL,         -- this and all below stand in the event, too
+    caller_id  BLOB,                  -- the caller's token
+    user_id    BLOB,                  -- whom it was about
+    token_id   BLOB,                  -- what it was about
     PRIMARY KEY (tenant_id, sequence)
 ) STRICT;
 
