@@ -112,6 +112,9 @@ table! {
     RemoveMember:    "UserService",          TenantAdmin,   Mutates;
     ListMembers:     "UserService",          TenantAdmin,   Reads;
 
+    ListAuditEvents: "AuditService",         TenantAdmin,   Reads;
+    VerifyAuditLog:  "AuditService",         TenantAdmin,   Reads;
+
     GetCatalog:      "ScopeService",         Authenticated, Reads;
     UpdateCatalog:   "ScopeService",         TenantAdmin,   Mutates;
 }

@@ -2,8 +2,10 @@
 //! store; knows neither SQL nor gRPC.
 
 pub mod access;
+pub mod audit;
 pub mod bootstrap;
 pub mod caller;
+pub mod census;
 pub mod create;
 mod error;
 mod grant;
@@ -16,6 +18,7 @@ pub mod requests;
 pub mod revoke;
 mod scene;
 pub mod scopes;
+pub mod sweeper;
 pub mod tenants;
 pub mod update;
 pub mod users;

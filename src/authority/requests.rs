@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{NewRequest, RequestKey, StoredRequest, Tx};
 
 /// How long a call is recognised.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An id that a caller chose for a call, and what it called it with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,10 @@ pub mod action {
     pub const PRUNE: &str = "PruneAuditLog";
 }
 
+/// An event's place in its chain, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sequence(pub i64);
+
 /// The bytes of a SHA-256 hash.
 pub const HASH_BYTES: usize = 32;
 

@@ -2,6 +2,7 @@
 //! over the wire into a call of a use case, and its result into an answer. Knows
 //! no SQL and decides nothing about tokens.
 
+pub mod audit;
 mod call;
 pub mod caller;
 mod chain;
@@ -36,6 +37,7 @@ use crate::authority::access::{Effect, Rpc};
 use crate::domain::bounds;
 use crate::domain::entropy::Entropy;
 use crate::pb;
+use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::introspection_service_server::IntrospectionServiceServer;
 use crate::pb::scope_service_server::ScopeServiceServer;
 use crate::pb::self_service_server::SelfServiceServer;
@@ -44,13 +46,14 @@ use crate::pb::token_service_server::TokenServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
 
 /// The names of the services, by which their health is asked for.
-pub const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 7] = [
     <IntrospectionServiceServer<introspection::Service> as NamedService>::NAME,
     <TokenServiceServer<tokens::Service> as NamedService>::NAME,
     <SelfServiceServer<self_service::Service> as NamedService>::NAME,
     <TenantServiceServer<tenants::Service> as NamedService>::NAME,
     <UserServiceServer<users::Service> as NamedService>::NAME,
     <ScopeServiceServer<scopes::Service> as NamedService>::NAME,
+    <AuditServiceServer<audit::Service> as NamedService>::NAME,
 ];
 
 /// How often a silent connection is asked whether it lives, and how long it has to
@@ -74,6 +77,7 @@ pub fn router<H: Health>(
     let tenants = tenants::Service(Arc::clone(&authority));
     let users = users::Service(Arc::clone(&authority));
     let scopes = scopes::Service(Arc::clone(&authority));
+    let audit = audit::Service(Arc::clone(&authority));
     let message = bounds::MESSAGE_BYTES;
     let router = Server::builder()
         .max_concurrent_streams(Some(bounds::STREAMS))
@@ -91,6 +95,7 @@ pub fn router<H: Health>(
         .add_service(TenantServiceServer::new(tenants).max_decoding_message_size(message))
         .add_service(UserServiceServer::new(users).max_decoding_message_size(message))
         .add_service(ScopeServiceServer::new(scopes).max_decoding_message_size(message))
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message))
         .add_service(health);
     if !reflection {
         return Ok(router);

@@ -9,35 +9,35 @@ use crate::domain::time::Timestamp;
 
 /// Counts one event more, and gives the hash of the last. The row's lock is held to
 /// the commit: events have no gap, and stand in commit order.
-const COUNT_EVENT: &str = "
+const COUNT_AUDIT_EVENT: &str = "
     INSERT INTO audit_heads (tenant_id, count, hash)
     VALUES ($1, 1, $2)
     ON CONFLICT (tenant_id) DO UPDATE SET count = audit_heads.count + 1
     RETURNING count, hash";
 
-const MARK_HEAD: &str = "
+const MARK_AUDIT_HEAD: &str = "
     UPDATE audit_heads
        SET hash = $3
      WHERE tenant_id = $1 AND count = $2
     RETURNING count";
 
-const INSERT_EVENT: &str = "
+const INSERT_AUDIT_EVENT: &str = "
     INSERT INTO audit_events (tenant_id, sequence, event, hash, created_at, action, caller_id,
                               user_id, token_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-const FIND_HEAD: &str = "
+const FIND_AUDIT_HEAD: &str = "
     SELECT count, hash
       FROM audit_heads
      WHERE tenant_id = $1";
 
-const FIND_CHECKPOINT: &str = "
+const FIND_AUDIT_CHECKPOINT: &str = "
     SELECT sequence AS count, hash
       FROM audit_checkpoints
      WHERE tenant_id = $1";
 
 /// In the order of the chain, to go through it.
-const LIST_ROWS: &str = "
+const LIST_AUDIT_ROWS: &str = "
     SELECT sequence, event, hash, created_at, action, caller_id, user_id, token_id
       FROM audit_events
      WHERE tenant_id = $1 AND sequence > $2
@@ -45,7 +45,7 @@ const LIST_ROWS: &str = "
      LIMIT $3";
 
 /// Newest first, to be read by people.
-const LIST_EVENTS: &str = "
+const LIST_AUDIT_EVENTS: &str = "
     SELECT sequence, event, hash, created_at, action, caller_id, user_id, token_id
       FROM audit_events
      WHERE tenant_id = $1 AND sequence < $2
@@ -59,13 +59,13 @@ const LIST_EVENTS: &str = "
      LIMIT $9";
 
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
-    ("count_event", COUNT_EVENT),
-    ("mark_head", MARK_HEAD),
-    ("insert_event", INSERT_EVENT),
-    ("find_audit_head", FIND_HEAD),
-    ("find_audit_checkpoint", FIND_CHECKPOINT),
-    ("list_audit_rows", LIST_ROWS),
-    ("list_audit_events", LIST_EVENTS),
+    ("count_audit_event", COUNT_AUDIT_EVENT),
+    ("mark_audit_head", MARK_AUDIT_HEAD),
+    ("insert_audit_event", INSERT_AUDIT_EVENT),
+    ("find_audit_head", FIND_AUDIT_HEAD),
+    ("find_audit_checkpoint", FIND_AUDIT_CHECKPOINT),
+    ("list_audit_rows", LIST_AUDIT_ROWS),
+    ("list_audit_events", LIST_AUDIT_EVENTS),
 ];
 
 const TABLE: &str = "audit_events";
@@ -162,7 +162,7 @@ impl Tx {
         let head = fetch_optional!(
             self.inner,
             HeadRow,
-            COUNT_EVENT,
+            COUNT_AUDIT_EVENT,
             chain.as_str(),
             Hash::ZERO.0.as_slice(),
         )?;
@@ -177,7 +177,7 @@ impl Tx {
             .map_err(|_| corrupt(TABLE, "caller_id"))?;
         execute!(
             self.inner,
-            INSERT_EVENT,
+            INSERT_AUDIT_EVENT,
             chain.as_str(),
             head.count,
             bytes,
@@ -190,7 +190,7 @@ impl Tx {
         )?;
         let marked = execute!(
             self.inner,
-            MARK_HEAD,
+            MARK_AUDIT_HEAD,
             chain.as_str(),
             head.count,
             hash.0.as_slice(),
@@ -204,7 +204,7 @@ impl Tx {
 
     /// Returns how long a tenant's chain is, and its last hash.
     pub async fn get_audit_head(&mut self, tenant_id: &TenantId) -> Result<Head, Error> {
-        let row = fetch_optional!(self.inner, HeadRow, FIND_HEAD, tenant_id.as_str())?;
+        let row = fetch_optional!(self.inner, HeadRow, FIND_AUDIT_HEAD, tenant_id.as_str())?;
         row.map_or(Ok(Head::EMPTY), |row| {
             Ok(Head {
                 count: row.count,
@@ -218,7 +218,12 @@ impl Tx {
         &mut self,
         tenant_id: &TenantId,
     ) -> Result<Option<Checkpoint>, Error> {
-        let row = fetch_optional!(self.inner, HeadRow, FIND_CHECKPOINT, tenant_id.as_str())?;
+        let row = fetch_optional!(
+            self.inner,
+            HeadRow,
+            FIND_AUDIT_CHECKPOINT,
+            tenant_id.as_str()
+        )?;
         row.map(|row| {
             Ok(Checkpoint {
                 sequence: row.count,
@@ -238,7 +243,7 @@ impl Tx {
         let rows = fetch_all!(
             self.inner,
             EventRow,
-            LIST_ROWS,
+            LIST_AUDIT_ROWS,
             tenant_id.as_str(),
             after,
             i64::from(size),
@@ -257,7 +262,7 @@ impl Tx {
         let rows = fetch_all!(
             self.inner,
             EventRow,
-            LIST_EVENTS,
+            LIST_AUDIT_EVENTS,
             tenant_id.as_str(),
             before,
             filter.action.as_deref(),

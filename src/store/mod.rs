@@ -3,6 +3,7 @@
 
 mod audit;
 mod backend;
+mod census;
 mod changes;
 mod error;
 mod introspection;
@@ -12,6 +13,7 @@ mod requests;
 mod row;
 mod scopes;
 mod secrets;
+mod sweeps;
 mod tenants;
 mod token_row;
 mod tokens;
@@ -19,6 +21,7 @@ mod users;
 
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl, migrations};
+pub use census::Counted;
 pub use changes::Epoch;
 pub use error::Error;
 pub use introspection::Found;
@@ -26,6 +29,7 @@ pub use page::{Page, Position};
 pub use requests::{NewRequest, RequestKey, StoredRequest};
 pub use scopes::StoredCatalog;
 pub use secrets::NewSecret;
+pub use sweeps::Job;
 pub use tokens::{NewToken, TokenFilter};
 pub use users::Listed;
 
@@ -41,12 +45,14 @@ use tokio::time::timeout;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        census::STATEMENTS,
         changes::STATEMENTS,
         introspection::STATEMENTS,
         memberships::STATEMENTS,
         requests::STATEMENTS,
         scopes::STATEMENTS,
         secrets::STATEMENTS,
+        sweeps::STATEMENTS,
         tenants::STATEMENTS,
         tokens::STATEMENTS,
         users::STATEMENTS,

@@ -36,6 +36,12 @@ const FIND_TENANT: &str = concat!(
      WHERE tenant_id = $1 AND deleted_at IS NULL"
 );
 
+/// Deleted ones, too.
+const FIND_TENANT_ID: &str = "
+    SELECT tenant_id
+      FROM tenants
+     WHERE tenant_id = $1";
+
 /// Takes the row's lock and leaves the row as it is.
 const LOCK_TENANT: &str = concat!(
     "UPDATE tenants
@@ -97,6 +103,7 @@ const MARK_TENANT_DELETED: &str = "
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_tenant", INSERT_TENANT),
     ("find_tenant", FIND_TENANT),
+    ("find_tenant_id", FIND_TENANT_ID),
     ("lock_tenant", LOCK_TENANT),
     (
         "find_tenant_by_overlapping_prefix",
@@ -208,6 +215,12 @@ impl Tx {
     pub async fn find_tenant(&mut self, tenant_id: &TenantId) -> Result<Option<Tenant>, Error> {
         let row = fetch_optional!(self.inner, TenantRow, FIND_TENANT, tenant_id.as_str())?;
         row.map(Tenant::try_from).transpose()
+    }
+
+    /// Returns whether there is, or was, a tenant of this id.
+    pub async fn was_tenant(&mut self, tenant_id: &TenantId) -> Result<bool, Error> {
+        let row = fetch_optional!(self.inner, (String,), FIND_TENANT_ID, tenant_id.as_str())?;
+        Ok(row.is_some())
     }
 
     /// Returns a tenant that is not deleted, locked until the transaction's end.

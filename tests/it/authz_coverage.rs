@@ -31,9 +31,9 @@ fn every_rpc_has_a_row_and_every_row_an_rpc() {
 }
 
 /// What calls are about: a tenant with a user and a token, and a stranger.
-struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     t: &'a TestServer,
-    tenant: Tenant,
+    pub(crate) tenant: Tenant,
     user_id: String,
     token_id: String,
     value: String,
@@ -41,7 +41,7 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    async fn new(t: &'a TestServer, name: &str) -> Self {
+    pub(crate) async fn new(t: &'a TestServer, name: &str) -> Self {
         let tenant = t.tenant(name, self_service()).await;
         let user = t.member(&tenant, "user", &[]).await;
         let created = tenant
@@ -103,8 +103,30 @@ impl<'a> Scene<'a> {
         self.t.actor(&created.value)
     }
 
+    /// Returns who may call this RPC.
+    pub(crate) async fn right(&self, rpc: Rpc) -> Actor {
+        match rpc.need() {
+            Need::Introspect => self.service(&["authority:introspect"]).await,
+            Need::Operator => self.t.operator(),
+            Need::Authenticated | Need::TokensRead | Need::TokensWrite | Need::TenantAdmin => {
+                self.tenant.admin.clone()
+            }
+        }
+    }
+
+    /// Does what must have been done for this RPC to change anything.
+    pub(crate) async fn prepare(&self, rpc: Rpc) {
+        let before = match rpc {
+            Rpc::ResumeTenant => Rpc::SuspendTenant,
+            Rpc::ResumeUser => Rpc::SuspendUser,
+            _ => return,
+        };
+        let (operator, fields) = (self.t.operator(), self.request(before));
+        call(&operator, &method(before), &fields).await.unwrap();
+    }
+
     /// Returns a request's fields that make a call of this RPC succeed for who may.
-    fn request(&self, rpc: Rpc) -> Vec<(&'static str, Value)> {
+    pub(crate) fn request(&self, rpc: Rpc) -> Vec<(&'static str, Value)> {
         let text = |text: &str| Value::String(text.to_owned());
         let tenant = ("tenant_id", text(&self.tenant.tenant_id));
         let user = ("user_id", text(&self.user_id));
@@ -136,6 +158,8 @@ impl<'a> Scene<'a> {
                 vec![("tenant_id", text(&fresh)), ("token_prefix", text(&prefix))]
             }
             Rpc::GetTenant
+            | Rpc::ListAuditEvents
+            | Rpc::VerifyAuditLog
             | Rpc::SuspendTenant
             | Rpc::ResumeTenant
             | Rpc::DeleteTenant
@@ -176,7 +200,7 @@ fn names_tenant(rpc: Rpc) -> bool {
     )
 }
 
-fn method(rpc: Rpc) -> MethodDescriptor {
+pub(crate) fn method(rpc: Rpc) -> MethodDescriptor {
     let found = methods()
         .into_iter()
         .find(|method| path(method) == rpc.path());
@@ -287,13 +311,7 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         }
 
         // And who may.
-        let right = match rpc.need() {
-            Need::Introspect => scene.service(&["authority:introspect"]).await,
-            Need::Operator => t.operator(),
-            Need::Authenticated | Need::TokensRead | Need::TokensWrite | Need::TenantAdmin => {
-                scene.tenant.admin.clone()
-            }
-        };
+        let right = scene.right(rpc).await;
         assert_eq!(attempt(&right).await, "OK", "{what} by who may");
     }
 }

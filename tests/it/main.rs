@@ -9,6 +9,8 @@ mod abuse;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod authz_coverage;
 #[cfg(test)]
 mod bootstrap;
@@ -22,6 +24,8 @@ mod contract;
 mod errors;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod mutations;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]

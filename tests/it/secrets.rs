@@ -337,6 +337,18 @@ async fn end(t: &TestServer, flow: &mut Flow, people: &People, token_id: &str) {
     };
     flow.good(&people.admin, "TokenService/RevokeToken", &request)
         .await;
+    let request = pb::ListAuditEventsRequest {
+        tenant_id: tenant_id.clone(),
+        ..Default::default()
+    };
+    flow.good(&people.admin, "AuditService/ListAuditEvents", &request)
+        .await;
+    let request = pb::VerifyAuditLogRequest {
+        tenant_id: tenant_id.clone(),
+        ..Default::default()
+    };
+    flow.good(&people.admin, "AuditService/VerifyAuditLog", &request)
+        .await;
     let request = pb::SuspendTenantRequest {
         tenant_id: tenant_id.clone(),
         ..Default::default()

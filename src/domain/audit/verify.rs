@@ -233,3 +233,213 @@ impl Proof {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audit::{Act, Origin};
+
+    fn event(sequence: i64, act: &Act) -> (Event, Timestamp) {
+        let at = Timestamp::from_millis(1000 + sequence).unwrap();
+        let event = Event {
+            tenant_id: "acme".into(),
+            sequence,
+            ..Event::of(act, &Origin::default(), at)
+        };
+        (event, at)
+    }
+
+    /// Returns a chain of so many events, and its head.
+    fn chain(length: i64) -> (Vec<Row>, Head) {
+        let act = Act::new("UpdateTenant", "acme".parse().unwrap());
+        let mut head = Head::EMPTY;
+        let rows = (1..=length).map(|sequence| {
+            let (event, created_at) = event(sequence, &act);
+            let bytes = event.to_bytes();
+            head = Head {
+                count: sequence,
+                hash: head.hash.then(&bytes),
+            };
+            Row {
+                sequence,
+                event: bytes,
+                hash: head.hash,
+                created_at,
+                action: event.action,
+                ids: Default::default(),
+            }
+        });
+        (rows.collect(), head)
+    }
+
+    fn go_through(
+        rows: &[Row],
+        head: Head,
+        checkpoint: Option<Checkpoint>,
+        anchor: Option<Anchor>,
+    ) -> Result<(), Verdict> {
+        let mut proof = Proof::begin("acme".into(), head, checkpoint, anchor);
+        for row in rows {
+            proof.next(row)?;
+        }
+        proof.end()
+    }
+
+    fn told(result: Result<(), Verdict>) -> (Flaw, i64) {
+        let verdict = result.unwrap_err();
+        (verdict.flaw, verdict.sequence)
+    }
+
+    #[test]
+    fn a_whole_chain_is_whole_and_an_empty_one_too() {
+        let (rows, head) = chain(9);
+        assert_eq!(go_through(&rows, head, None, Some(head)), Ok(()));
+        assert_eq!(go_through(&[], Head::EMPTY, None, None), Ok(()));
+    }
+
+    #[test]
+    fn whatever_is_done_to_an_event_is_found_there() {
+        let (rows, head) = chain(5);
+        for at in 0..rows.len() {
+            let sequence = rows[at].sequence;
+            let with = |change: fn(&mut Row)| {
+                let mut rows = rows.clone();
+                change(&mut rows[at]);
+                told(go_through(&rows, head, None, None))
+            };
+            let changed = (Flaw::Changed, sequence);
+            assert_eq!(with(|row| row.event[0] ^= 1), changed);
+            assert_eq!(with(|row| row.event.push(0)), changed);
+            assert_eq!(with(|row| row.event.clear()).1, sequence);
+            assert_eq!(with(|row| row.hash = Hash([1; 32])), changed);
+            assert_eq!(with(|row| row.action = "RevokeToken".into()), changed);
+            assert_eq!(with(|row| row.ids[2] = "tok_x".into()), changed);
+            assert_eq!(with(|row| row.created_at = Timestamp::MAX), changed);
+
+            let mut removed = rows.clone();
+            removed.remove(at);
+            let flaw = if at + 1 == rows.len() {
+                Flaw::CutOff
+            } else {
+                Flaw::Removed
+            };
+            assert_eq!(
+                told(go_through(&removed, head, None, None)),
+                (flaw, sequence)
+            );
+
+            if at > 0 {
+                let mut swapped = rows.clone();
+                swapped.swap(at - 1, at);
+                swapped[at - 1].sequence = sequence - 1;
+                swapped[at].sequence = sequence;
+                assert_eq!(
+                    told(go_through(&swapped, head, None, None)),
+                    (Flaw::Reordered, sequence - 1)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_says_where_a_chain_ends() {
+        let (rows, head) = chain(5);
+        assert_eq!(
+            told(go_through(&rows[..3], head, None, None)),
+            (Flaw::CutOff, 4)
+        );
+        let (longer, _) = chain(6);
+        assert_eq!(
+            told(go_through(&longer, head, None, None)),
+            (Flaw::Added, 6)
+        );
+        let other = Head {
+            hash: Hash([7; 32]),
+            ..head
+        };
+        assert_eq!(
+            told(go_through(&rows, other, None, None)),
+            (Flaw::Changed, 5)
+        );
+    }
+
+    #[test]
+    fn a_chain_made_anew_is_not_the_one_that_was_seen() {
+        let (rows, head) = chain(5);
+        let seen = Head {
+            count: 3,
+            hash: rows[2].hash,
+        };
+        assert_eq!(go_through(&rows, head, None, Some(seen)), Ok(()));
+        let other = Head {
+            hash: Hash([7; 32]),
+            ..seen
+        };
+        assert_eq!(
+            told(go_through(&rows, head, None, Some(other))),
+            (Flaw::OtherChain, 3)
+        );
+        let shorter = Head {
+            count: 2,
+            hash: rows[1].hash,
+        };
+        assert_eq!(
+            told(go_through(&rows[..2], shorter, None, Some(seen))),
+            (Flaw::OtherChain, 3)
+        );
+    }
+
+    #[test]
+    fn a_pruned_chain_begins_where_an_event_says_so() {
+        let (rows, _) = chain(5);
+        let checkpoint = Checkpoint {
+            sequence: 2,
+            hash: rows[1].hash,
+        };
+        let pruned = Act::new(action::PRUNE, "acme".parse().unwrap())
+            .with("sequence", "2")
+            .with("hash", checkpoint.hash.to_hex());
+        let (event, created_at) = event(6, &pruned);
+        let bytes = event.to_bytes();
+        let hash = rows[4].hash.then(&bytes);
+        let last = Row {
+            sequence: 6,
+            event: bytes,
+            hash,
+            created_at,
+            action: event.action,
+            ids: Default::default(),
+        };
+        let head = Head { count: 6, hash };
+        let mut left = rows[2..].to_vec();
+        left.push(last);
+        assert_eq!(go_through(&left, head, Some(checkpoint), None), Ok(()));
+        // An anchor at the checkpoint can be compared, one before it can't any more.
+        for (at, good) in [(0, true), (1, true)] {
+            let seen = Head {
+                count: rows[at].sequence,
+                hash: rows[at].hash,
+            };
+            let went = go_through(&left, head, Some(checkpoint), Some(seen));
+            assert_eq!(went.is_ok(), good);
+        }
+        let seen = Head {
+            count: 2,
+            hash: Hash([9; 32]),
+        };
+        assert_eq!(
+            told(go_through(&left, head, Some(checkpoint), Some(seen))),
+            (Flaw::OtherChain, 2)
+        );
+        // Without that event, and with another checkpoint, it is a cut.
+        let (rows, head) = chain(5);
+        assert_eq!(
+            told(go_through(&rows[2..], head, Some(checkpoint), None)),
+            (Flaw::Unattested, 2)
+        );
+        assert_eq!(
+            told(go_through(&rows[2..], head, None, None)),
+            (Flaw::Removed, 1)
+        );
+    }
+}

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::authority::Caller;
+use crate::domain::audit::Sequence;
 use crate::domain::bounds;
 use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::domain::reason::{Field, Violations};
@@ -52,6 +53,16 @@ impl Key for TenantId {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         std::str::from_utf8(bytes).ok()?.parse().ok()
+    }
+}
+
+impl Key for Sequence {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_be_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(i64::from_be_bytes).map(Self)
     }
 }
 

@@ -12,6 +12,7 @@ mod list_tokens;
 mod revoke_token;
 mod update_token;
 mod update_token_widening;
+mod verify_audit_log;
 mod who_am_i;
 
 mod add_member;
@@ -22,6 +23,7 @@ mod delete_user;
 mod get_catalog;
 mod get_tenant;
 mod get_user;
+mod list_audit_events;
 mod list_members;
 mod list_tenants;
 mod list_users;

@@ -11,6 +11,7 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
 use token_authority::pb;
+use token_authority::pb::audit_service_client::AuditServiceClient;
 use token_authority::pb::introspection_service_client::IntrospectionServiceClient;
 use token_authority::pb::scope_service_client::ScopeServiceClient;
 use token_authority::pb::self_service_client::SelfServiceClient;
@@ -63,6 +64,7 @@ impl Actor {
 
     clients! {
         tokens: TokenServiceClient,
+        audit: AuditServiceClient,
         tenants: TenantServiceClient,
         users: UserServiceClient,
         scopes: ScopeServiceClient,

@@ -53,6 +53,9 @@ calls! {
     remove_member = users.remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
     list_members = users.list_members(ListMembersRequest) -> ListMembersResponse;
 
+    list_audit_events = audit.list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
+    verify_audit_log = audit.verify_audit_log(VerifyAuditLogRequest) -> VerifyAuditLogResponse;
+
     get_catalog = scopes.get_catalog(GetCatalogRequest) -> GetCatalogResponse;
     update_catalog = scopes.update_catalog(UpdateCatalogRequest) -> UpdateCatalogResponse;
 }

@@ -1,0 +1,62 @@
+//! How many tokens there are, of which kind and state: counted now and then, for
+//! metrics.
+
+use std::time::Duration;
+
+use super::{Authority, Error};
+use crate::domain::fingerprint::KeyId;
+use crate::domain::token::{Kind, State};
+use crate::store::Counted;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Within how long active tokens are said to expire.
+pub const EXPIRING_WITHIN_DAYS: [u32; 3] = [1, 7, 30];
+/// For how long active tokens are said to be unused.
+pub const UNUSED_FOR_DAYS: u32 = 90;
+
+/// All that was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// The tokens of each kind in each state.
+    pub tokens: Vec<(Kind, State, i64)>,
+    /// The active ones that expire within [`EXPIRING_WITHIN_DAYS`].
+    pub expiring: [i64; 3],
+    /// The active ones that were not used for [`UNUSED_FOR_DAYS`], nor made since.
+    pub unused: i64,
+    /// The values whose fingerprint is under each key.
+    pub fingerprints: Vec<(KeyId, i64)>,
+}
+
+impl Authority {
+    /// Counts.
+    pub async fn take_census(&self) -> Result<Census, Error> {
+        let now = self.clock.now();
+        let within = EXPIRING_WITHIN_DAYS.map(|days| now.saturating_add(DAY * days));
+        let unused_since = now.saturating_sub(DAY * UNUSED_FOR_DAYS);
+        let mut tx = self.store.snapshot().await?;
+        let counted = tx.count_tokens(now, within, unused_since).await?;
+        let fingerprints = tx.list_fingerprint_keys().await?;
+        let mut census = Census {
+            fingerprints,
+            ..Census::default()
+        };
+        for Counted {
+            kind,
+            state,
+            count,
+            expiring,
+            unused,
+        } in counted
+        {
+            census.tokens.push((kind, state, count));
+            if state == State::Active {
+                for (total, some) in census.expiring.iter_mut().zip(expiring) {
+                    *total += some;
+                }
+                census.unused += unused;
+            }
+        }
+        Ok(census)
+    }
+}
