@@ -19,6 +19,8 @@ mod concurrency;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;
