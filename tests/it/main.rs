@@ -21,6 +21,8 @@ mod contract;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod drops;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;

@@ -84,6 +84,16 @@ impl Database {
         }
     }
 
+    /// Returns the socket of its server, if it has one.
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
+        let Self::Postgres { name } = self else {
+            return None;
+        };
+        let options = PgConnectOptions::from_str(&url(name)).unwrap();
+        let socket = format!(".s.PGSQL.{}", options.get_port());
+        Some(options.get_socket()?.join(socket))
+    }
+
     fn path(&self) -> PathBuf {
         match self {
             Self::Sqlite(directory) => directory.path().join("authority.db"),

@@ -21,6 +21,7 @@ pub(crate) use manage::{
     tokens_of,
 };
 pub(crate) use program::Program;
+pub(crate) use rows::Reader;
 pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
