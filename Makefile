@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test check fmt docs proto-baseline
+.PHONY: help build quickstart test crash check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -12,6 +12,9 @@ quickstart: ## the whole story on a fresh temporary database, then keep serving
 
 test: ## run every test on SQLite and on a throw-away PostgreSQL
 	scripts/test.sh
+
+crash: ## kill the server 200 times on each database; CRASH_SEED=N for other moments
+	CRASH_ROUNDS=200 scripts/with-postgres.sh cargo test --locked --test it crash::
 
 check: ## format, lints, docs, licences, protocol, scripts; installs nothing
 	scripts/check.sh

@@ -21,6 +21,10 @@ mod concurrency;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod drops;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod faults;

@@ -136,6 +136,24 @@ impl Actor {
         .await
     }
 
+    /// Makes a token with these scopes that acts as a user; returns who presents it.
+    pub(crate) async fn token_of(&self, tenant_id: &str, user_id: &str, scopes: &[&str]) -> Self {
+        let created = self
+            .create(pb::CreateTokenRequest {
+                tenant_id: tenant_id.into(),
+                user_id: user_id.into(),
+                name: "of the test".into(),
+                scopes: scopes.iter().map(|&scope| scope.into()).collect(),
+                ..Default::default()
+            })
+            .await;
+        Self::new(
+            self.channel.clone(),
+            Some(&created.value),
+            self.issued.clone(),
+        )
+    }
+
     /// Revokes a token of a tenant.
     pub(crate) async fn revoke(&self, tenant_id: &str, token_id: &str) -> pb::RevokeTokenResponse {
         let request = pb::RevokeTokenRequest {

@@ -84,6 +84,16 @@ impl Database {
         }
     }
 
+    /// Returns the socket of its server, if it has one.
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
+        let Self::Postgres { name } = self else {
+            return None;
+        };
+        let options = PgConnectOptions::from_str(&url(name)).unwrap();
+        let socket = format!(".s.PGSQL.{}", options.get_port());
+        Some(options.get_socket()?.join(socket))
+    }
+
     fn path(&self) -> PathBuf {
         match self {
             Self::Sqlite(directory) => directory.path().join("authority.db"),
@@ -121,12 +131,9 @@ impl Database {
     /// Returns the first column, a text, of each row.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         let mut raw = self.raw().await;
-        let sql = AssertSqlSafe(sql.to_owned());
-        let texts = on_raw!(&mut raw, |conn| sqlx::query_scalar(sql)
-            .fetch_all(conn)
-            .await);
+        let texts = raw.texts(sql).await;
         raw.close().await;
-        texts.unwrap()
+        texts
     }
 }
 
@@ -143,6 +150,12 @@ impl Raw {
     pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         on_raw!(self, |conn| sql.execute(conn).await.map(drop))
+    }
+
+    /// Returns the first column, a text, of each row.
+    pub(crate) async fn texts(&mut self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        on_raw!(self, |conn| sqlx::query_scalar(sql).fetch_all(conn).await).unwrap()
     }
 
     /// Prepares a statement and no more.

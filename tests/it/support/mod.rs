@@ -3,9 +3,12 @@
 mod actor;
 mod clock;
 mod database;
+pub(crate) mod invariants;
 mod logs;
 mod manage;
+mod program;
 pub(crate) mod raw;
+mod rows;
 mod server;
 pub(crate) mod tokens;
 
@@ -17,6 +20,8 @@ pub(crate) use manage::{
     administrators_only, guarded_by_etag, mask, message, operators_only, outcome, pages, share,
     tokens_of,
 };
+pub(crate) use program::Program;
+pub(crate) use rows::Reader;
 pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and

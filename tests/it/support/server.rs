@@ -181,39 +181,7 @@ impl TestServer {
     /// Makes a tenant with the catalog of [`catalog`], and its administrator, whose
     /// token administers it.
     pub(crate) async fn tenant(&self, tenant_id: &str, policy: pb::TenantPolicy) -> Tenant {
-        let operator = self.operator();
-        let request = pb::CreateTenantRequest {
-            tenant_id: tenant_id.into(),
-            token_prefix: format!("{}_", tenant_id.replace('-', "")),
-            policy: Some(policy),
-            ..Default::default()
-        };
-        operator
-            .tenants()
-            .create_tenant(operator.call(request))
-            .await
-            .unwrap();
-        let request = pb::UpdateCatalogRequest {
-            tenant_id: tenant_id.into(),
-            catalog: Some(catalog()),
-            ..Default::default()
-        };
-        operator
-            .scopes()
-            .update_catalog(operator.call(request))
-            .await
-            .unwrap();
-        let admin_id = operator
-            .create_user(tenant_id, "admin", pb::Role::Admin)
-            .await;
-        let admin = self
-            .token_of(tenant_id, &admin_id, &["authority:tenant.admin"])
-            .await;
-        Tenant {
-            tenant_id: tenant_id.into(),
-            admin_id,
-            admin,
-        }
+        Tenant::create(&self.operator(), tenant_id, policy).await
     }
 
     /// Makes a user, and a token with these scopes that acts as it.
@@ -229,17 +197,7 @@ impl TestServer {
 
     /// Makes a token with these scopes that acts as a user, by the operator.
     pub(crate) async fn token_of(&self, tenant_id: &str, user_id: &str, scopes: &[&str]) -> Actor {
-        let created = self
-            .operator()
-            .create(pb::CreateTokenRequest {
-                tenant_id: tenant_id.into(),
-                user_id: user_id.into(),
-                name: "of the test".into(),
-                scopes: scopes.iter().map(|&scope| scope.into()).collect(),
-                ..Default::default()
-            })
-            .await;
-        self.actor(&created.value)
+        self.operator().token_of(tenant_id, user_id, scopes).await
     }
 }
 
@@ -265,6 +223,40 @@ pub(crate) struct Tenant {
     pub(crate) tenant_id: String,
     pub(crate) admin_id: String,
     pub(crate) admin: Actor,
+}
+
+impl Tenant {
+    /// Makes one, as [`TestServer::tenant`] does, by an operator.
+    pub(crate) async fn create(
+        operator: &Actor,
+        tenant_id: &str,
+        policy: pb::TenantPolicy,
+    ) -> Self {
+        let request = pb::CreateTenantRequest {
+            tenant_id: tenant_id.into(),
+            token_prefix: format!("{}_", tenant_id.replace('-', "")),
+            policy: Some(policy),
+            ..Default::default()
+        };
+        operator.create_tenant(request).await.unwrap();
+        let request = pb::UpdateCatalogRequest {
+            tenant_id: tenant_id.into(),
+            catalog: Some(catalog()),
+            ..Default::default()
+        };
+        operator.update_catalog(request).await.unwrap();
+        let admin_id = operator
+            .create_user(tenant_id, "admin", pb::Role::Admin)
+            .await;
+        let admin = operator
+            .token_of(tenant_id, &admin_id, &["authority:tenant.admin"])
+            .await;
+        Self {
+            tenant_id: tenant_id.into(),
+            admin_id,
+            admin,
+        }
+    }
 }
 
 /// A user and who holds its token.
