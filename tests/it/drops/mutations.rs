@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use token_authority::app::{World, open_authority};
 use token_authority::authority::access::{Effect, Rpc};
 use token_authority::authority::create::CreateToken;
+use token_authority::authority::requests::RequestId;
 use token_authority::authority::revoke::RevokeToken;
 use token_authority::authority::scopes::UpdateCatalog;
 use token_authority::authority::tenants::{CreateTenant, PolicyChange, UpdateTenant};
@@ -106,8 +107,8 @@ impl Installation {
             a.update_catalog(operator(), catalog(tenant_id, "read"))
                 .await?;
         }
-        let (member, _, _) = a.create_user(operator(), user(&tenant_id, "user")).await?;
-        let (stranger, _, _) = a.create_user(operator(), user(&other_id, "user")).await?;
+        let ((member, _), _) = a.create_user(operator(), user(&tenant_id, "user")).await?;
+        let ((stranger, _), _) = a.create_user(operator(), user(&other_id, "user")).await?;
         let user_id = member.user_id.to_string();
         let none = Violations::default();
         a.add_member(operator(), &other_id, &user_id, Role::Member, none)
@@ -133,7 +134,7 @@ impl Installation {
 
     /// Returns the call that an RPC makes of a subject, if it changes anything.
     fn find_mutation<'a>(&'a self, rpc: Rpc, subject: &'a Subject) -> Option<Mutation<'a>> {
-        let (a, by_operator) = (&self.authority, call(&self.operator));
+        let (a, by_operator) = (&self.authority, call_of(&self.operator, rpc));
         let Subject {
             tenant_id,
             other_id,
@@ -173,7 +174,7 @@ impl Installation {
             Rpc::ResumeUser => mutation!(a.resume_user(by_operator, tenant_id, user_id)),
             Rpc::DeleteUser => mutation!(a.delete_user(by_operator, tenant_id, user_id, None)),
             Rpc::SetActiveTenant => {
-                mutation!(a.set_active_tenant(call(member), other_id))
+                mutation!(a.set_active_tenant(call_of(member, rpc), other_id))
             }
             Rpc::AddMember => {
                 mutation!(a.add_member(by_operator, tenant_id, stranger_id, Role::Member, none))
@@ -196,6 +197,8 @@ impl Installation {
             | Rpc::GetUser
             | Rpc::ListUsers
             | Rpc::ListMembers
+            | Rpc::ListAuditEvents
+            | Rpc::VerifyAuditLog
             | Rpc::GetCatalog => None,
         }
     }
@@ -215,7 +218,22 @@ async fn each_mutation_has_a_case() {
 fn call(caller: &Caller) -> Call {
     Call {
         caller: caller.clone(),
+        rpc: Rpc::WhoAmI,
+        call_id: String::new(),
+        trace_id: String::new(),
+        request: None,
         deadline: Instant::now() + Duration::from_secs(60),
+    }
+}
+
+/// Returns a call that may be asked again, under an id that no other has.
+fn call_of(caller: &Caller, rpc: Rpc) -> Call {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let number = CALLS.fetch_add(1, Ordering::SeqCst);
+    Call {
+        rpc,
+        request: RequestId::of(&number.to_string(), &[]).unwrap(),
+        ..call(caller)
     }
 }
 

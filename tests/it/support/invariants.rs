@@ -4,7 +4,7 @@
 use super::{Backend, Database, Raw, TestServer, both_backends, self_service};
 
 /// What is never so, and who is guilty of it: a text a row.
-const NEVER: [(&str, &str); 17] = [
+const NEVER: [(&str, &str); 20] = [
     (
         "a token that has not exactly one current value",
         "SELECT name FROM tokens
@@ -109,6 +109,27 @@ const NEVER: [(&str, &str); 17] = [
                              WHERE epochs.user_id = memberships.user_id
                                AND (epochs.tenant_id = memberships.tenant_id
                                     OR epochs.tenant_id IS NULL))",
+    ),
+    (
+        "an audit log that is not as long as its head says",
+        "SELECT tenant_id FROM audit_heads
+          WHERE count <> (SELECT MAX(sequence) FROM audit_events
+                           WHERE audit_events.tenant_id = audit_heads.tenant_id)",
+    ),
+    (
+        "an audit log whose head has another hash than its last event",
+        "SELECT audit_heads.tenant_id FROM audit_heads
+           JOIN audit_events ON audit_events.tenant_id = audit_heads.tenant_id
+                            AND audit_events.sequence = audit_heads.count
+          WHERE audit_events.hash <> audit_heads.hash",
+    ),
+    (
+        "an audit event after a gap",
+        "SELECT tenant_id FROM audit_events
+          WHERE sequence > 1
+            AND NOT EXISTS (SELECT 1 FROM audit_events AS earlier
+                             WHERE earlier.tenant_id = audit_events.tenant_id
+                               AND earlier.sequence = audit_events.sequence - 1)",
     ),
 ];
 
@@ -217,6 +238,22 @@ async fn what_is_half_there_is_complained_of(backend: Backend) {
         ),
         ("a deleted user", "UPDATE users SET deleted_at = 1".into()),
         ("who was removed", "DELETE FROM epochs".into()),
+        (
+            "as long as its head says: acme",
+            "UPDATE audit_heads SET count = count + 1 WHERE tenant_id = 'acme'".into(),
+        ),
+        (
+            "another hash than its last event: acme",
+            "UPDATE audit_heads SET hash = tenant_hash FROM
+               (SELECT hash AS tenant_hash FROM audit_events
+                 WHERE tenant_id = 'acme' AND sequence = 1) AS first
+              WHERE tenant_id = 'acme'"
+                .into(),
+        ),
+        (
+            "an audit event after a gap: acme",
+            "DELETE FROM audit_events WHERE tenant_id = 'acme' AND sequence = 2".into(),
+        ),
     ] {
         let before = t.database.rows().await;
         let mut raw = t.database.settled().await;
