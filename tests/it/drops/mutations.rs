@@ -132,6 +132,14 @@ impl Installation {
             .unwrap_or_else(|| panic!("{} mutates: add its case to {}", rpc.path(), file!()))
     }
 
+    /// Returns two mutations of a subject, one after the other.
+    pub(super) fn mutate_in_two<'a>(&'a self, subject: &'a Subject) -> Mutation<'a> {
+        Box::pin(async {
+            self.mutate(Rpc::SuspendUser, subject).await?;
+            self.mutate(Rpc::SuspendTenant, subject).await
+        })
+    }
+
     /// Returns the call that an RPC makes of a subject, if it changes anything.
     fn find_mutation<'a>(&'a self, rpc: Rpc, subject: &'a Subject) -> Option<Mutation<'a>> {
         let (a, by_operator) = (&self.authority, call_of(&self.operator, rpc));
