@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
+use crate::housekeeping::{Condition, Housekeeping, Periods};
 use crate::store::{Location, PoolSettings, SecretUrl, Store};
 use crate::{health, rpc};
 
@@ -41,6 +42,7 @@ pub struct App {
     entropy: Arc<dyn Entropy>,
     reflection: bool,
     grace: Duration,
+    periods: Periods,
 }
 
 impl App {
@@ -61,7 +63,13 @@ impl App {
             entropy,
             reflection: config.server.reflection,
             grace: config.grace(),
+            periods: config.periods(),
         })
+    }
+
+    /// Returns what is served.
+    pub fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority)
     }
 
     /// Makes the operator's token, if the store has none yet, and hands it to
@@ -96,6 +104,7 @@ impl App {
             health_server,
             self.reflection,
         )?;
+        let mut housekeeping = Housekeeping::start(&self.authority, self.periods);
         let cut = CancellationToken::new();
         let stopping = stopping(stop, abort.clone(), reporter, self.grace, cut.clone());
         let incoming = rpc::incoming::incoming(listener);
@@ -111,9 +120,11 @@ impl App {
             () = died(following) => {
                 Err(BoxError::from("the task that follows the store's health ended"))
             }
+            () = housekeeping.died() => Err(BoxError::from("a task of housekeeping ended")),
         };
         abort.abort();
-        self.authority.close().await;
+        housekeeping.stop().await;
+        close(&self.authority).await;
         served
     }
 }
@@ -143,6 +154,12 @@ async fn stopping(
     });
 }
 
+/// Stops using the store; what could not be written at the end is logged.
+pub async fn close(authority: &Authority) {
+    let closed = authority.close().await;
+    Condition::default().tell("last flush", closed.err().as_ref());
+}
+
 /// Opens the store and loads the keyring: an authority that nobody can reach yet.
 pub async fn open_authority(config: &Config, world: World) -> Result<Authority, BoxError> {
     let World { clock, entropy } = world;
@@ -150,8 +167,9 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let (directory, create) = config.keyring();
     let keyring = Keyring::load(&directory, create, &*entropy)?;
     let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
-    let authority = Authority::start(store, clock, entropy, keyring, hasher).await?;
-    warn_of_missing_keys(&authority).await?;
+    let reload = config.periods().reload_keyring;
+    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher).await?;
+    authority.warn_of_missing_keys().await?;
     Ok(authority)
 }
 
@@ -196,19 +214,6 @@ fn location(config: &Config) -> Result<Location, BoxError> {
         Some(url) => Location::Postgres(SecretUrl::new(url)),
         None => Location::Sqlite(config.database.directory.join("authority.db")),
     })
-}
-
-/// Says how many values can be verified by bcrypt alone, because the ring lacks
-/// their fingerprints' keys.
-async fn warn_of_missing_keys(authority: &Authority) -> Result<(), authority::Error> {
-    for (key, rows) in authority.fingerprints_without_key().await? {
-        tracing::warn!(
-            key = key.0,
-            rows,
-            "the keyring lacks a key: these values are verified by bcrypt, once each"
-        );
-    }
-    Ok(())
 }
 
 /// Returns where the operator's token is written when nobody reads it off a

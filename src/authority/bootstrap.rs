@@ -100,7 +100,6 @@ impl Authority {
             .hasher
             .hash(&tenant_id, value.secret().expose())
             .await?;
-        let key = self.keyring.current();
         let token = NewToken {
             token_id: TokenId::mint(now, &*self.entropy)?,
             tenant_id,
@@ -120,7 +119,7 @@ impl Authority {
             lookup: value.lookup().clone(),
             hint: value.hint(),
             secret_hash,
-            fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
+            fingerprint: self.fingerprint(&value),
         };
         Ok(Made {
             token,

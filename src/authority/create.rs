@@ -82,13 +82,12 @@ impl Authority {
         // It may have changed meanwhile; from here on it can't.
         let value = value.under(scene.tenant.prefix.clone());
         let token = scene.plan(&command, token_id).await?;
-        let key = self.keyring.current();
         let secret = NewSecret {
             secret_id: SecretId::mint(scene.now, &*self.entropy)?,
             lookup: value.lookup().clone(),
             hint: value.hint(),
             secret_hash,
-            fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
+            fingerprint: self.fingerprint(&value),
         };
         scene.tx.insert_token(&token, &secret).await?;
         let mut shown = scene.show(token_id).await?;

@@ -51,6 +51,13 @@ impl Timestamp {
         Self(self.0.saturating_add(millis).min(LAST_MILLIS))
     }
 
+    /// Returns the instant that much earlier, at least the epoch.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis).max(0))
+    }
+
     /// Returns how long after `earlier` this is, zero when it is not.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -105,5 +112,6 @@ mod tests {
         assert_eq!(Timestamp::from_parts(i64::MAX, 0), None);
         assert_eq!(Timestamp::from_millis(LAST_MILLIS + 1), None);
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MAX.saturating_sub(Duration::MAX), Timestamp(0));
     }
 }

@@ -4,7 +4,7 @@
 
 mod call;
 pub mod caller;
-mod chain;
+pub(crate) mod chain;
 pub mod convert;
 pub mod error_table;
 pub mod incoming;

@@ -4,21 +4,25 @@
 mod backend;
 mod changes;
 mod error;
+mod fingerprints;
 mod introspection;
 mod memberships;
 mod page;
+mod replicas;
 mod row;
 mod scopes;
 mod tenants;
 mod token_row;
 mod tokens;
 mod users;
+mod uses;
 
 pub use backend::{Location, PoolSettings, SecretUrl, migrations};
 pub use changes::Epoch;
 pub use error::Error;
 pub use introspection::Found;
 pub use page::{Page, Position};
+pub use replicas::Replica;
 pub use scopes::StoredCatalog;
 pub use tokens::{NewSecret, NewToken, TokenFilter};
 pub use users::Listed;
@@ -35,12 +39,15 @@ use tokio::time::timeout;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         changes::STATEMENTS,
+        fingerprints::STATEMENTS,
         introspection::STATEMENTS,
         memberships::STATEMENTS,
+        replicas::STATEMENTS,
         scopes::STATEMENTS,
         tenants::STATEMENTS,
         tokens::STATEMENTS,
         users::STATEMENTS,
+        uses::STATEMENTS,
     ]
     .concat()
 }
@@ -105,6 +112,14 @@ impl Store {
         match self.db {
             Db::Sqlite { .. } => "SQLite",
             Db::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// Returns whether several processes may use the database at once.
+    pub fn is_shared(&self) -> bool {
+        match self.db {
+            Db::Sqlite { .. } => false,
+            Db::Postgres(_) => true,
         }
     }
 

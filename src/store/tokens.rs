@@ -3,7 +3,7 @@
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::page::{Page, Position};
 use super::row::corrupt;
-use super::token_row::{TokenRow, revoked, token_columns, token_joins};
+use super::token_row::{TokenRow, revoked, token_columns, token_joins, use_columns, use_joins};
 use super::{Error, Tx};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
@@ -29,8 +29,10 @@ const INSERT_SECRET: &str = "
 const FIND_TOKEN: &str = concat!(
     "SELECT ",
     token_columns!(),
+    use_columns!(),
     " FROM tokens t ",
     token_joins!(),
+    use_joins!(),
     " WHERE t.tenant_id = $1 AND t.token_id = $2"
 );
 
@@ -44,8 +46,10 @@ const LOCK_TOKEN: &str = "
 const LIST_TOKENS: &str = concat!(
     "SELECT ",
     token_columns!(),
+    use_columns!(),
     " FROM tokens t ",
     token_joins!(),
+    use_joins!(),
     " WHERE t.tenant_id = $1 AND t.kind = $2
         AND (CAST($3 AS UUID) IS NULL OR t.user_id = $3)
         AND (CAST($4 AS TEXT) IS NULL OR t.name_folded LIKE $4 ESCAPE '\\')
@@ -62,6 +66,7 @@ const LIST_TOKENS: &str = concat!(
     revoked!(),
     ")
         AND (t.created_at, t.token_id) < ($10, $11)
+        AND (CAST($13 AS BIGINT) IS NULL OR COALESCE(x.used_at, t.created_at) < $13)
       ORDER BY t.created_at DESC, t.token_id DESC
       LIMIT $12"
 );
@@ -119,20 +124,6 @@ const MARK_TOKEN_REVOKED: &str = concat!(
     " RETURNING token_id"
 );
 
-/// A fingerprint is written for the key that the caller read, or not at all.
-const RECORD_FINGERPRINT: &str = "
-    UPDATE secrets
-       SET fingerprint = $2, fingerprint_key = $3
-     WHERE secret_id = $1 AND fingerprint_key IS NOT DISTINCT FROM $4
-    RETURNING secret_id";
-
-const LIST_FINGERPRINT_KEYS: &str = "
-    SELECT fingerprint_key, COUNT(*) AS count
-      FROM secrets
-     WHERE fingerprint_key IS NOT NULL
-     GROUP BY fingerprint_key
-     ORDER BY fingerprint_key";
-
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_token", INSERT_TOKEN),
     ("insert_secret", INSERT_SECRET),
@@ -145,8 +136,6 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("list_founding_tokens", LIST_FOUNDING_TOKENS),
     ("mark_token_changed", MARK_TOKEN_CHANGED),
     ("mark_token_revoked", MARK_TOKEN_REVOKED),
-    ("record_fingerprint", RECORD_FINGERPRINT),
-    ("list_fingerprint_keys", LIST_FINGERPRINT_KEYS),
 ];
 
 /// A token to be inserted.
@@ -206,6 +195,8 @@ pub struct TokenFilter {
     pub hint: Option<String>,
     /// Only those that expire before this.
     pub expires_before: Option<Timestamp>,
+    /// Only those last used before this, or never used and created before it.
+    pub unused_since: Option<Timestamp>,
     /// Only those in this state.
     pub state: Option<State>,
     /// Revoked ones, too.
@@ -214,12 +205,6 @@ pub struct TokenFilter {
 
 #[derive(sqlx::FromRow)]
 struct CountRow {
-    count: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    fingerprint_key: String,
     count: i64,
 }
 
@@ -337,6 +322,7 @@ impl Tx {
             after.created_at.millis(),
             after.id.uuid(),
             i64::from(size) + 1,
+            filter.unused_since.map(Timestamp::millis),
         )?;
         let tokens = rows
             .into_iter()
@@ -456,35 +442,6 @@ impl Tx {
             text,
         )?;
         Ok(done == 1)
-    }
-
-    /// Gives a secret a fingerprint, if it still has the one under `replaced`, or
-    /// none; false otherwise.
-    pub async fn record_fingerprint(
-        &mut self,
-        secret_id: SecretId,
-        fingerprint: &(KeyId, Fingerprint),
-        replaced: Option<&KeyId>,
-    ) -> Result<bool, Error> {
-        let (key, fingerprint) = fingerprint;
-        let done = execute!(
-            self.inner,
-            RECORD_FINGERPRINT,
-            secret_id.uuid(),
-            fingerprint.as_bytes().as_slice(),
-            key.0.as_str(),
-            replaced.map(|key| key.0.as_str()),
-        )?;
-        Ok(done == 1)
-    }
-
-    /// Returns how many secrets have a fingerprint under each key.
-    pub async fn list_fingerprint_keys(&mut self) -> Result<Vec<(KeyId, i64)>, Error> {
-        let rows = fetch_all!(self.inner, KeyRow, LIST_FINGERPRINT_KEYS)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (KeyId(row.fingerprint_key), row.count))
-            .collect())
     }
 }
 

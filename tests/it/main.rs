@@ -23,6 +23,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod keyring;
+#[cfg(test)]
 mod rpc;
 #[cfg(test)]
 mod schema_parity;
@@ -36,3 +38,5 @@ mod store_sql;
 mod support;
 #[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod usage;

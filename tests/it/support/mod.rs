@@ -17,7 +17,7 @@ pub(crate) use manage::{
     administrators_only, guarded_by_etag, mask, message, operators_only, outcome, pages, share,
     tokens_of,
 };
-pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
+pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
 /// `name::postgres`. One that is not listed is dead code, which fails the build.
