@@ -18,8 +18,9 @@ use crate::config::Config;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
+use crate::housekeeping::{Condition, Housekeeping, Schedule};
 use crate::store::{Location, PoolSettings, SecretUrl, Store};
-use crate::{health, rpc};
+use crate::{health, http, rpc};
 
 /// Why the server did not start or did not last.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -38,30 +39,38 @@ pub struct World {
 pub struct App {
     authority: Arc<Authority>,
     listener: TcpListener,
+    ops: TcpListener,
     entropy: Arc<dyn Entropy>,
     reflection: bool,
     grace: Duration,
+    schedule: Schedule,
 }
 
 impl App {
-    /// Opens the store, loads the keyring, binds the port.
+    /// Opens the store, loads the keyring, binds the ports.
     pub async fn build(config: &Config, world: World) -> Result<Self, BoxError> {
         let entropy = Arc::clone(&world.entropy);
         let authority = open_authority(config, world).await?;
         let address = config.server.address;
-        let listener = TcpListener::bind(address)
-            .map_err(|error| BoxError::from(format!("can't listen on {address}: {error}")))?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(address)?;
+        let ops = listen(config.ops.address)?;
         if config.server.plaintext && !address.ip().is_loopback() {
             tracing::warn!(server.address = %address, "serving plain text: values cross the network unprotected");
         }
         Ok(Self {
             authority: Arc::new(authority),
             listener,
+            ops,
             entropy,
             reflection: config.server.reflection,
             grace: config.grace(),
+            schedule: config.schedule(),
         })
+    }
+
+    /// Returns what is served.
+    pub fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.authority)
     }
 
     /// Makes the operator's token, if the store has none yet, and hands it to
@@ -76,6 +85,11 @@ impl App {
     /// Returns where gRPC is served.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Returns where metrics are served.
+    pub fn ops_address(&self) -> std::io::Result<SocketAddr> {
+        self.ops.local_addr()
     }
 
     /// Serves until `stop` is cancelled: then health says so, calls in flight may
@@ -96,6 +110,10 @@ impl App {
             health_server,
             self.reflection,
         )?;
+        let mut housekeeping = Housekeeping::start(&self.authority, self.schedule);
+        // Metrics tell of the end, too: they stop last.
+        let (stopped, watched) = (CancellationToken::new(), Arc::clone(&self.authority));
+        let mut watching = tokio::spawn(http::serve(self.ops, watched, stopped.clone()));
         let cut = CancellationToken::new();
         let stopping = stopping(stop, abort.clone(), reporter, self.grace, cut.clone());
         let incoming = rpc::incoming::incoming(listener);
@@ -111,11 +129,24 @@ impl App {
             () = died(following) => {
                 Err(BoxError::from("the task that follows the store's health ended"))
             }
+            () = housekeeping.died() => Err(BoxError::from("a task of housekeeping ended")),
+            _ = &mut watching => Err(BoxError::from("the task that serves metrics ended")),
         };
         abort.abort();
-        self.authority.close().await;
+        housekeeping.stop().await;
+        close(&self.authority).await;
+        stopped.cancel();
+        watching.abort();
         served
     }
+}
+
+/// Binds a port.
+fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {
+    let listener = TcpListener::bind(address)
+        .map_err(|error| BoxError::from(format!("can't listen on {address}: {error}")))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Resolves when a task ends that should last; never when it is told to end.
@@ -143,6 +174,12 @@ async fn stopping(
     });
 }
 
+/// Stops using the store; what could not be written at the end is logged.
+pub async fn close(authority: &Authority) {
+    let closed = authority.close().await;
+    Condition::default().tell("last flush", closed.err().as_ref());
+}
+
 /// Opens the store and loads the keyring: an authority that nobody can reach yet.
 pub async fn open_authority(config: &Config, world: World) -> Result<Authority, BoxError> {
     let World { clock, entropy } = world;
@@ -150,8 +187,9 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let (directory, create) = config.keyring();
     let keyring = Keyring::load(&directory, create, &*entropy)?;
     let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
-    let authority = Authority::start(store, clock, entropy, keyring, hasher).await?;
-    warn_of_missing_keys(&authority).await?;
+    let reload = config.schedule().reload_keyring;
+    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher).await?;
+    authority.warn_of_missing_keys().await?;
     Ok(authority)
 }
 
@@ -196,19 +234,6 @@ fn location(config: &Config) -> Result<Location, BoxError> {
         Some(url) => Location::Postgres(SecretUrl::new(url)),
         None => Location::Sqlite(config.database.directory.join("authority.db")),
     })
-}
-
-/// Says how many values can be verified by bcrypt alone, because the ring lacks
-/// their fingerprints' keys.
-async fn warn_of_missing_keys(authority: &Authority) -> Result<(), authority::Error> {
-    for (key, rows) in authority.fingerprints_without_key().await? {
-        tracing::warn!(
-            key = key.0,
-            rows,
-            "the keyring lacks a key: these values are verified by bcrypt, once each"
-        );
-    }
-    Ok(())
 }
 
 /// Returns where the operator's token is written when nobody reads it off a

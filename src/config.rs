@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::authority::hasher;
+use crate::authority::{hasher, sweeper};
+use crate::housekeeping::Schedule;
 
 /// What the environment's variables begin with; `__` stands between a section and
 /// a key: `TOKEN_AUTHORITY_SERVER__ADDRESS`.
@@ -27,6 +28,12 @@ pub struct Config {
     pub keyring: Keyring,
     /// How values are hashed.
     pub hashing: Hashing,
+    /// What those who watch over the server are told.
+    pub ops: Ops,
+    /// How long what is dead is kept.
+    pub retention: Retention,
+    /// How the uses of tokens are kept.
+    pub usage: Usage,
     /// What is logged.
     pub telemetry: Telemetry,
 }
@@ -97,7 +104,7 @@ impl fmt::Debug for Database {
 }
 
 /// `[keyring]`: the keys for fingerprints.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keyring {
     /// The directory of `*.key` files; `keyring` in the data directory where the
@@ -105,6 +112,32 @@ pub struct Keyring {
     pub directory: Option<PathBuf>,
     /// Whether to make a first key; yes where the database is embedded, else no.
     pub create: Option<bool>,
+    /// How often, in seconds, the directory is read again; the same on all replicas.
+    pub reload_seconds: u64,
+}
+
+impl Default for Keyring {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            create: None,
+            reload_seconds: 10,
+        }
+    }
+}
+
+/// `[usage]`: how the uses of tokens are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Usage {
+    /// How often, in seconds, what is in memory is written.
+    pub flush_seconds: u64,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        Self { flush_seconds: 10 }
+    }
 }
 
 /// `[hashing]`: how values are hashed.
@@ -126,6 +159,48 @@ impl Default for Hashing {
             cost: settings.cost,
             threads: None,
             queue: settings.queue,
+        }
+    }
+}
+
+/// `[ops]`: what those who watch over the server are told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ops {
+    /// Where metrics and liveness are served, in plain text. Port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How often, in seconds, tokens are counted for metrics.
+    pub census_seconds: u64,
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            census_seconds: 60,
+        }
+    }
+}
+
+/// `[retention]`: how long what is dead is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days for which revoked and expired tokens, and ended values, are kept where their
+    /// tenant does not say.
+    pub dead_tokens_days: u32,
+    /// Days for which audit events are kept; for ever where it is absent.
+    pub audit_days: Option<u32>,
+    /// How often, in minutes, what is past its retention is removed.
+    pub sweep_minutes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            dead_tokens_days: 90,
+            audit_days: None,
+            sweep_minutes: 60,
         }
     }
 }
@@ -218,6 +293,9 @@ impl Config {
             database: section(&mut table, "database", &mut problems),
             keyring: section(&mut table, "keyring", &mut problems),
             hashing: section(&mut table, "hashing", &mut problems),
+            ops: section(&mut table, "ops", &mut problems),
+            retention: section(&mut table, "retention", &mut problems),
+            usage: section(&mut table, "usage", &mut problems),
             telemetry: section(&mut table, "telemetry", &mut problems),
         };
         problems.extend(table.keys().map(|name| format!("{name}: no such section")));
@@ -267,6 +345,31 @@ impl Config {
             self.server.grace_seconds <= 3600,
             "server.grace_seconds: must be at most 3600",
         );
+        require(
+            (1..=3600).contains(&self.keyring.reload_seconds),
+            "keyring.reload_seconds: must be 1 to 3600",
+        );
+        require(
+            (1..=3600).contains(&self.usage.flush_seconds),
+            "usage.flush_seconds: must be 1 to 3600",
+        );
+        require(
+            (10..=86_400).contains(&self.ops.census_seconds),
+            "ops.census_seconds: must be 10 to 86400",
+        );
+        require(
+            (1..=3650).contains(&self.retention.dead_tokens_days),
+            "retention.dead_tokens_days: must be 1 to 3650",
+        );
+        let days = self.retention.audit_days;
+        require(
+            days.is_none_or(|days| (1..=3650).contains(&days)),
+            "retention.audit_days: must be 1 to 3650",
+        );
+        require(
+            (1..=1440).contains(&self.retention.sweep_minutes),
+            "retention.sweep_minutes: must be 1 to 1440",
+        );
         let filter = tracing_subscriber::EnvFilter::builder().parse(&self.telemetry.log);
         require(
             filter.is_ok(),
@@ -299,6 +402,22 @@ impl Config {
             cost: self.hashing.cost,
             threads: self.hashing.threads.unwrap_or(default.threads),
             queue: self.hashing.queue,
+        }
+    }
+
+    /// Returns how often each chore is done.
+    pub fn schedule(&self) -> Schedule {
+        let days = |days: u32| Duration::from_secs(24 * 60 * 60) * days;
+        let retention = &self.retention;
+        Schedule {
+            reload_keyring: Duration::from_secs(self.keyring.reload_seconds),
+            flush_usage: Duration::from_secs(self.usage.flush_seconds),
+            take_census: Duration::from_secs(self.ops.census_seconds),
+            retention: sweeper::Retention {
+                dead_tokens: days(retention.dead_tokens_days),
+                audit_events: retention.audit_days.map(days),
+                period: Duration::from_secs(60 * retention.sweep_minutes),
+            },
         }
     }
 
@@ -372,96 +491,4 @@ pub fn environment() -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Config, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("config.toml");
-        std::fs::write(&path, file).unwrap();
-        let environment = environment
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::read(Some(&path), environment, flags, Purpose::Serve).map_err(|problems| {
-            problems
-                .to_string()
-                .replace(&path.display().to_string(), "FILE")
-        })
-    }
-
-    #[test]
-    fn flags_beat_the_environment_beats_the_file() {
-        let file = "[server]\naddress = '127.0.0.1:1'\n[hashing]\ncost = 5\nqueue = 7\n";
-        let environment = [
-            ("TOKEN_AUTHORITY_SERVER__ADDRESS", "127.0.0.1:2"),
-            ("TOKEN_AUTHORITY_HASHING__COST", "6"),
-        ];
-        let config = read(
-            file,
-            &environment,
-            &[("server.address", "127.0.0.1:3".into())],
-        )
-        .unwrap();
-        assert_eq!(config.server.address.port(), 3);
-        assert_eq!((config.hashing.cost, config.hashing.queue), (6, 7));
-    }
-
-    #[test]
-    fn every_problem_is_said_at_once() {
-        let file = "[server]\naddress = '0.0.0.0:1'\n[hashing]\ncost = 99\n[database]\nurl = 'postgres://u:hunter2@h/d'\n[cache]\nsize = 1\n[telemetry]\nlogs = 'x'\n";
-        insta::assert_snapshot!(read(file, &[], &[]).unwrap_err(), @r"
-        the configuration has 5 problem(s):
-          - telemetry: unknown field `logs`, expected `log` or `log_format`
-          - cache: no such section
-          - server.address: not loopback, and there is no TLS; set server.plaintext = true to serve plain text there
-          - hashing.cost: must be 4 to 14
-          - keyring.directory: required with PostgreSQL, where replicas share one keyring
-        ");
-    }
-
-    #[test]
-    fn a_migration_needs_no_keyring() {
-        let flags = [("database.url_file", "url".to_owned())];
-        assert!(Config::read(None, [], &flags, Purpose::Serve).is_err());
-        assert!(Config::read(None, [], &flags, Purpose::Migrate).is_ok());
-    }
-
-    #[test]
-    fn variables_that_kubernetes_makes_are_not_ours() {
-        let environment = [
-            ("TOKEN_AUTHORITY_PORT", "tcp://10.0.0.1:50051"),
-            ("TOKEN_AUTHORITY_SERVICE_HOST", "10.0.0.1"),
-        ];
-        assert!(read("", &environment, &[]).is_ok());
-    }
-
-    #[test]
-    fn a_value_of_a_wrong_type_is_not_repeated() {
-        for file in [
-            "database = 'postgres://u:hunter2@h/d'",
-            "[database]\nconnections = 'postgres://u:hunter2@h/d'",
-        ] {
-            let error = read(file, &[], &[]).unwrap_err();
-            assert!(
-                error.contains("database: ") && !error.contains("hunter2"),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_broken_file_is_not_repeated() {
-        let error = read("[database]\nurl = 'postgres://u:hunter2@h/d\n", &[], &[]).unwrap_err();
-        assert!(
-            error.contains("FILE") && !error.contains("hunter2"),
-            "{error}"
-        );
-        let config = read(
-            "[database]\nurl = 'postgres://u:hunter2@h'\n[keyring]\ndirectory='k'",
-            &[],
-            &[],
-        );
-        let shown = format!("{:?}", config.unwrap());
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
-}
+mod tests;

@@ -13,7 +13,8 @@
 //! | [`rpc`] | the only place that names gRPC: services, the one error table, layers |
 //! | [`pb`] | the generated code |
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
-//! | [`health`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, signals, logs |
+//! | [`http`] | the ops port: metrics and liveness |
+//! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs |
 //! | [`cli`] | the command line |
 //!
 //! The same noun has the same file name on every floor: `tokens`, `users`,
@@ -25,6 +26,8 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod health;
+pub mod housekeeping;
+pub mod http;
 pub mod lifecycle;
 pub mod pb;
 pub mod rpc;

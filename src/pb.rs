@@ -25,6 +25,7 @@ impl fmt::Debug for IntrospectRequest {
             .field("required_scopes", &self.required_scopes)
             .field("expected_kind", &self.expected_kind)
             .field("min_revision", &self.min_revision)
+            .field("client_address", &self.client_address)
             .finish()
     }
 }
@@ -53,6 +54,7 @@ impl fmt::Debug for ListTokensRequest {
             .field("hint", &REDACTED)
             .field("expire_before", &self.expire_before)
             .field("show_revoked", &self.show_revoked)
+            .field("unused_since", &self.unused_since)
             .finish()
     }
 }

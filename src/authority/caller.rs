@@ -6,7 +6,7 @@ use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::domain::introspection::Record;
 use crate::domain::principal::Role;
 use crate::domain::scope::{Permission, ScopeName, ScopeSet};
-use crate::domain::token::Kind;
+use crate::domain::token::{Kind, Use};
 use crate::domain::value::{TokenValue, presented};
 
 /// A caller: a token and what it may do, as of when it was authenticated.
@@ -101,6 +101,12 @@ impl Authority {
         {
             return Err(Error::Unauthenticated);
         }
+        let presented_here = Use {
+            at: now,
+            by: None,
+            address: None,
+        };
+        self.note_use(record.token.token_id, presented_here);
         Ok(Caller::of(&record))
     }
 }

@@ -1,6 +1,7 @@
 //! How many tokens there are, of which kind and state: counted now and then, for
 //! metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Authority, Error};
@@ -29,8 +30,13 @@ pub struct Census {
 }
 
 impl Authority {
+    /// Returns what was counted last, if anything was.
+    pub fn census(&self) -> Option<Arc<Census>> {
+        self.census.load_full()
+    }
+
     /// Counts.
-    pub async fn take_census(&self) -> Result<Census, Error> {
+    pub async fn take_census(&self) -> Result<Arc<Census>, Error> {
         let now = self.clock.now();
         let within = EXPIRING_WITHIN_DAYS.map(|days| now.saturating_add(DAY * days));
         let unused_since = now.saturating_sub(DAY * UNUSED_FOR_DAYS);
@@ -57,6 +63,8 @@ impl Authority {
                 census.unused += unused;
             }
         }
+        let census = Arc::new(census);
+        self.census.store(Some(Arc::clone(&census)));
         Ok(census)
     }
 }

@@ -127,13 +127,12 @@ impl Authority {
         secret_hash: SecretHash,
         now: Timestamp,
     ) -> Result<NewSecret, Error> {
-        let key = self.keyring.current();
         Ok(NewSecret {
             secret_id: SecretId::mint(now, &*self.entropy)?,
             lookup: value.lookup().clone(),
             hint: value.hint(),
             secret_hash,
-            fingerprint: (key.id().clone(), key.fingerprint(value.secret())),
+            fingerprint: self.fingerprint(value),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Introspection: who is this, and what may they do?
 
+use std::net::IpAddr;
+
 use super::{Authority, Caller, Error};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
@@ -8,7 +10,7 @@ use crate::domain::introspection::{Inactive, Introspection, Question};
 use crate::domain::reason::{Field, Violations};
 use crate::domain::scope::{ScopeName, ScopeSet};
 use crate::domain::time::Timestamp;
-use crate::domain::token::Kind;
+use crate::domain::token::{Kind, Use};
 use crate::domain::value::{TokenValue, presented};
 
 /// What is asked for.
@@ -24,6 +26,8 @@ pub struct Introspect {
     pub expected_kind: Option<Kind>,
     /// What the answer must reflect; empty is anything.
     pub min_revision: String,
+    /// Where the value came from; empty when the caller doesn't say.
+    pub client_address: String,
     /// What was wrong already on the wire.
     pub violations: Violations,
 }
@@ -43,6 +47,7 @@ pub struct Answer {
 struct Asked {
     question: Question,
     min_revision: Option<Revision>,
+    client_address: Option<IpAddr>,
 }
 
 impl Authority {
@@ -96,6 +101,14 @@ impl Authority {
         } else {
             inactive(Inactive::OtherTenant)
         };
+        if let Introspection::Active(active) = &introspection {
+            let presented_there = Use {
+                at: now,
+                by: Some(caller.token_id),
+                address: asked.client_address,
+            };
+            self.note_use(active.token.token_id, presented_there);
+        }
         Ok(answer(introspection, revision))
     }
 }
@@ -132,6 +145,10 @@ fn check(caller: &Caller, command: &Introspect) -> Result<Asked, Error> {
             text.parse().map_err(|_| Field::InvalidRevision),
         ),
     };
+    let client_address = match command.client_address.as_str() {
+        "" => None,
+        text => violations.check("client_address", address(text)),
+    };
     if !violations.is_empty() {
         return Err(violations.into());
     }
@@ -143,7 +160,14 @@ fn check(caller: &Caller, command: &Introspect) -> Result<Asked, Error> {
     Ok(Asked {
         question,
         min_revision,
+        client_address,
     })
+}
+
+/// Reads an address; an IPv4 one that is written as IPv6 is told as what it is.
+fn address(text: &str) -> Result<IpAddr, Field> {
+    let address = text.parse::<IpAddr>().map_err(|_| Field::InvalidAddress)?;
+    Ok(address.to_canonical())
 }
 
 /// Refuses a revision above the head, or of another store.

@@ -1,5 +1,5 @@
-//! The server's keys for fingerprints: files of a directory, ordered by name, the
-//! last one current.
+//! The server's keys for fingerprints: files of a directory, ordered by name. The last
+//! one that all replicas hold is current.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -36,53 +36,71 @@ pub enum KeyringError {
     Entropy(#[from] entropy::EntropyError),
 }
 
-/// The keys, the current one last.
+/// The keys, and which of them is current.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    older: Vec<Key>,
+    directory: PathBuf,
+    /// In the order of their names.
+    keys: Vec<Key>,
     current: Key,
 }
 
 impl Keyring {
-    /// Loads the directory's `*.key` files. Where there is none and `create` is
-    /// set, makes `0001.key` with mode 0600 in a directory with mode 0700.
+    /// Loads the directory's `*.key` files; the last by name is current. Where there
+    /// is none and `create` is set, makes `0001.key` with mode 0600 in a directory with
+    /// mode 0700.
     pub fn load(
         directory: &Path,
         create: bool,
         entropy: &dyn Entropy,
     ) -> Result<Self, KeyringError> {
-        let io = |source| KeyringError::Io {
-            path: directory.to_owned(),
-            source,
-        };
         if create {
-            create_private_directory(directory).map_err(io)?;
+            create_private_directory(directory).map_err(|error| io_error(directory, error))?;
         }
-        let mut files = Vec::new();
-        for entry in fs::read_dir(directory).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|extension| extension == "key") {
-                files.push(path);
-            }
+        let mut keys = read_all(directory)?;
+        if keys.is_empty() && create {
+            let path = directory.join("0001.key");
+            make(&path, entropy)?;
+            keys.push(read(&path)?);
         }
-        files.sort();
-        let mut keys = files
-            .iter()
-            .map(|path| read(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        match keys.pop() {
+        Self::of(directory, keys, |_| true)
+    }
+
+    /// Reads the directory again. What was current stays so as long as it is there:
+    /// which key is to be is decided once all replicas have said what they hold. In
+    /// place of one that is gone comes the last before it.
+    pub fn reread(&self) -> Result<Self, KeyringError> {
+        let keys = read_all(&self.directory)?;
+        Self::of(&self.directory, keys, |key| {
+            key.name() <= self.current.id().name()
+        })
+    }
+
+    /// Makes current the last key that everybody holds. Where there is none, as where
+    /// replicas have keyrings of their own, the ring stays as it is.
+    #[must_use]
+    pub fn agreed(&self, is_held_by_all: impl Fn(&KeyId) -> bool) -> Self {
+        let agreed = self.keys.iter().rev().find(|key| is_held_by_all(key.id()));
+        Self {
+            current: agreed.unwrap_or(&self.current).clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns a ring whose current key is the last of those that may be, else the
+    /// first.
+    fn of(
+        directory: &Path,
+        keys: Vec<Key>,
+        may_be_current: impl Fn(&KeyId) -> bool,
+    ) -> Result<Self, KeyringError> {
+        let current = keys.iter().rev().find(|key| may_be_current(key.id()));
+        match current.or(keys.first()).cloned() {
             Some(current) => Ok(Self {
-                older: keys,
+                directory: directory.to_owned(),
+                keys,
                 current,
             }),
-            None if create => {
-                let path = directory.join("0001.key");
-                make(&path, entropy)?;
-                Ok(Self {
-                    older: Vec::new(),
-                    current: read(&path)?,
-                })
-            }
             None => Err(KeyringError::Empty(directory.to_owned())),
         }
     }
@@ -94,17 +112,37 @@ impl Keyring {
 
     /// Returns a key by its name.
     pub fn get(&self, id: &KeyId) -> Option<&Key> {
-        std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|key| key.id() == id)
+        self.keys.iter().find(|key| key.id() == id)
+    }
+
+    /// Returns the names of all keys, in their order.
+    pub fn ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.keys.iter().map(Key::id)
     }
 }
 
-fn read(path: &Path) -> Result<Key, KeyringError> {
-    let text = fs::read_to_string(path).map_err(|source| KeyringError::Io {
+fn io_error(path: &Path, source: io::Error) -> KeyringError {
+    KeyringError::Io {
         path: path.to_owned(),
         source,
-    })?;
+    }
+}
+
+/// Reads the directory's `*.key` files, all of them or none.
+fn read_all(directory: &Path) -> Result<Vec<Key>, KeyringError> {
+    let mut keys = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| io_error(directory, error))? {
+        let path = entry.map_err(|error| io_error(directory, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "key") {
+            keys.push(read(&path)?);
+        }
+    }
+    keys.sort_by(|a, b| a.id().name().cmp(b.id().name()));
+    Ok(keys)
+}
+
+fn read(path: &Path) -> Result<Key, KeyringError> {
+    let text = fs::read_to_string(path).map_err(|error| io_error(path, error))?;
     let bytes = STANDARD
         .decode(text.trim())
         .ok()
@@ -127,22 +165,15 @@ fn make(path: &Path, entropy: &dyn Entropy) -> Result<(), KeyringError> {
     // What is left behind is no `*.key` file.
     let _ = fs::remove_file(&beside);
     match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(KeyringError::Io {
-            path: path.to_owned(),
-            source: error,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_error(path, error)),
         _ => Ok(()),
     }
 }
 
 fn write(path: &Path, entropy: &dyn Entropy) -> Result<(), KeyringError> {
     let bytes: [u8; 32] = entropy::bytes(entropy)?;
-    write_private(path, &format!("{}\n", STANDARD.encode(bytes))).map_err(|source| {
-        KeyringError::Io {
-            path: path.to_owned(),
-            source,
-        }
-    })
+    write_private(path, &format!("{}\n", STANDARD.encode(bytes)))
+        .map_err(|error| io_error(path, error))
 }
 
 /// Makes a directory, and those above it, that only its owner may enter; leaves one
@@ -203,18 +234,55 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_last_key_by_name_is_current() {
+    /// Returns the names of a ring's keys and of the current one.
+    fn names(ring: &Keyring) -> (Vec<&str>, &str) {
+        (
+            ring.ids().map(KeyId::name).collect(),
+            ring.current().id().name(),
+        )
+    }
+
+    fn ring_of(names: &[&str]) -> (tempfile::TempDir, Keyring) {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["0002", "0001", "0010"] {
+        for name in names {
             write(&directory.path().join(format!("{name}.key")), &OsEntropy).unwrap();
         }
         let ring = Keyring::load(directory.path(), false, &OsEntropy).unwrap();
-        let names: Vec<_> = ring.older.iter().map(|key| key.id().name()).collect();
-        assert_eq!(
-            (names, ring.current().id().name()),
-            (vec!["0001", "0002"], "0010")
-        );
+        (directory, ring)
+    }
+
+    #[test]
+    fn the_last_key_by_name_is_current() {
+        let (_directory, ring) = ring_of(&["0002", "0001", "0010"]);
+        assert_eq!(names(&ring), (vec!["0001", "0002", "0010"], "0010"));
+        // Of names, not of files: `-` comes before the ending's dot.
+        let (_directory, ring) = ring_of(&["1-2", "1"]);
+        assert_eq!(names(&ring), (vec!["1", "1-2"], "1-2"));
+    }
+
+    #[test]
+    fn a_new_key_is_held_at_once_and_current_once_all_hold_it() {
+        let (directory, ring) = ring_of(&["0001"]);
+        let file = |name: &str| directory.path().join(format!("{name}.key"));
+        write(&file("0002"), &OsEntropy).unwrap();
+        write(&file("0000"), &OsEntropy).unwrap();
+        let ring = ring.reread().unwrap();
+        assert_eq!(names(&ring), (vec!["0000", "0001", "0002"], "0001"));
+        let all_but = |name: &'static str| ring.agreed(move |key| key.name() != name);
+        assert_eq!(all_but("0002").current().id().name(), "0001");
+        assert_eq!(all_but("0001").current().id().name(), "0002");
+        assert_eq!(ring.agreed(|_| false).current().id().name(), "0001");
+
+        let ring = ring.agreed(|_| true);
+        fs::remove_file(file("0002")).unwrap();
+        let ring = ring.reread().unwrap();
+        assert_eq!(names(&ring), (vec!["0000", "0001"], "0001"));
+        fs::remove_file(file("0001")).unwrap();
+        fs::remove_file(file("0000")).unwrap();
+        let error = ring.reread().unwrap_err();
+        assert!(matches!(error, KeyringError::Empty(_)), "{error}");
+        write(&file("0003"), &OsEntropy).unwrap();
+        assert_eq!(names(&ring.reread().unwrap()), (vec!["0003"], "0003"));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct ListTokens {
     pub hint: String,
     /// Only those that expire before this.
     pub expires_before: Option<Timestamp>,
+    /// Only those last used before this, or never used and created before it.
+    pub unused_since: Option<Timestamp>,
     /// Revoked ones, too.
     pub show_revoked: bool,
     /// What was wrong already on the wire.
@@ -99,6 +101,7 @@ impl Authority {
             name_contains: name,
             hint: (!hint.is_empty()).then_some(hint),
             expires_before: command.expires_before,
+            unused_since: command.unused_since,
             state: command.state,
             show_revoked: command.show_revoked,
         };

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod caller;
 pub mod census;
+pub mod counters;
 pub mod create;
 mod error;
 mod grant;
@@ -14,6 +15,7 @@ pub mod introspect;
 pub mod keyring;
 pub mod list;
 pub mod members;
+mod replica;
 pub mod requests;
 pub mod revoke;
 mod scene;
@@ -21,6 +23,8 @@ pub mod scopes;
 pub mod sweeper;
 pub mod tenants;
 pub mod update;
+mod upgrade;
+mod usage;
 pub mod users;
 mod verify;
 pub mod whoami;
@@ -29,16 +33,24 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use self::access::Rpc;
 pub use self::caller::Caller;
+use self::census::Census;
+use self::counters::Counters;
 pub use self::error::Error;
 use self::hasher::Hasher;
 use self::keyring::Keyring;
+use self::replica::Replica;
 use self::requests::RequestId;
+use self::upgrade::Upgrades;
+use self::usage::Uses;
 use self::verify::InFlight;
 use crate::domain::base62;
 use crate::domain::change::{ChangeNumber, Revision};
@@ -50,14 +62,25 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::Token;
 use crate::store::Store;
 
+/// How long the store may take for what is written at the end.
+const LAST: Duration = Duration::from_secs(5);
+
 /// The authority: everything that its callers can ask for.
 pub struct Authority {
     store: Store,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    keyring: Keyring,
+    /// Replaced as a whole: who reads it waits for nobody.
+    keyring: ArcSwap<Keyring>,
+    replica: Replica,
     hasher: Hasher,
     in_flight: InFlight,
+    upgrades: Upgrades,
+    uses: Uses,
+    /// Told when what is to be flushed has no room any more.
+    flush_wanted: Notify,
+    counters: Counters,
+    census: ArcSwapOption<Census>,
     incarnation: String,
     /// The highest number that this process has seen committed.
     seen: AtomicI64,
@@ -92,27 +115,37 @@ pub struct Shown {
 }
 
 impl Authority {
-    /// Takes the store in hand; a new one gets its incarnation.
+    /// Takes the store in hand; a new one gets its incarnation. The keyring will be
+    /// reloaded once a period, here and by every other replica.
     pub async fn start(
         store: Store,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         keyring: Keyring,
+        reload_period: Duration,
         hasher: Hasher,
     ) -> Result<Self, Error> {
         let drawn: [u8; 16] = entropy::bytes(&*entropy)?;
         store.insert_head(&base62::encode(&drawn, 22)).await?;
         let head = store.get_head().await?;
-        Ok(Self {
+        let authority = Self {
+            replica: Replica::new(reload_period, clock.now())?,
             store,
             clock,
             entropy,
-            keyring,
+            keyring: ArcSwap::from_pointee(keyring),
             hasher,
             in_flight: InFlight::default(),
+            upgrades: Upgrades::default(),
+            uses: Uses::default(),
+            flush_wanted: Notify::new(),
+            counters: Counters::default(),
+            census: ArcSwapOption::empty(),
             incarnation: head.incarnation,
             seen: AtomicI64::new(head.number.0),
-        })
+        };
+        authority.agree(&authority.keyring.load_full()).await?;
+        Ok(authority)
     }
 
     /// Returns once the store has answered; an error when it can't.
@@ -121,9 +154,22 @@ impl Authority {
         Ok(())
     }
 
-    /// Stops using the store, once what is under way is done.
-    pub async fn close(&self) {
+    /// Stops using the store, once what is under way is done: writes what is to be
+    /// flushed and takes leave of the other replicas, if the store lets it in time.
+    /// An error is of these; the store is closed all the same.
+    pub async fn close(&self) -> Result<(), Error> {
+        let last = async {
+            let flushed = self.flush_usage().await;
+            self.leave().await.and(flushed)
+        };
+        let done = timeout(LAST, last).await;
         self.store.close().await;
+        done.unwrap_or(Err(Error::DeadlineExceeded))
+    }
+
+    /// Returns what has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Returns a lower bound of what is committed, from memory.

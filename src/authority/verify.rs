@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::upgrade::{Stage, Upgrade};
 use super::{Authority, Error};
 use crate::domain::fingerprint::{Fingerprint, KeyId};
 use crate::domain::ids::{SecretId, TenantId};
@@ -50,12 +51,11 @@ impl Drop for Seat<'_> {
 }
 
 impl Authority {
-    /// Returns the keys of fingerprints that the ring lacks, and how many rows each
-    /// has.
-    pub async fn fingerprints_without_key(&self) -> Result<Vec<(KeyId, i64)>, Error> {
-        let mut keys = self.store.snapshot().await?.list_fingerprint_keys().await?;
-        keys.retain(|(key, _)| self.keyring.get(key).is_none());
-        Ok(keys)
+    /// Returns the value's fingerprint under the current key, and that key.
+    pub(super) fn fingerprint(&self, value: &TokenValue) -> (KeyId, Fingerprint) {
+        let ring = self.keyring.load();
+        let key = ring.current();
+        (key.id().clone(), key.fingerprint(value.secret()))
     }
 
     /// Returns whether the value's secret is the one that the row verifies.
@@ -65,13 +65,11 @@ impl Authority {
         verifier: &Verifier,
         tenant_id: &TenantId,
     ) -> Result<bool, Error> {
-        if let Some((key, fingerprint)) = &verifier.fingerprint
-            && let Some(key) = self.keyring.get(key)
-        {
-            return Ok(key.fingerprint(value.secret()) == *fingerprint);
+        if let Some(good) = self.compare(value, verifier) {
+            return Ok(good);
         }
-        let fresh = self.keyring.current().fingerprint(value.secret());
-        let flight = (verifier.secret_id, *fresh.as_bytes());
+        let fresh = self.fingerprint(value);
+        let flight = (verifier.secret_id, *fresh.1.as_bytes());
         let cell = self.in_flight.join(flight);
         let seat = Seat {
             in_flight: &self.in_flight,
@@ -79,40 +77,61 @@ impl Authority {
             cell,
         };
         let outcome = seat.cell.get_or_try_init(|| async {
+            // A flight may have landed since; it left what it learned.
+            if let Some(good) = self.compare(value, verifier) {
+                return Ok(good);
+            }
             let secret = value.secret().expose();
-            let good = self
-                .hasher
-                .verify(tenant_id, secret, &verifier.secret_hash)
-                .await?;
+            let hash = &verifier.secret_hash;
+            self.counters.bcrypt_verifications.add(1);
+            let good = self.hasher.verify(tenant_id, secret, hash).await?;
             if good {
-                self.upgrade(verifier, fresh).await;
+                self.upgrade(verifier, fresh);
             }
             Ok::<bool, Error>(good)
         });
         outcome.await.copied()
     }
 
-    /// Gives a row that bcrypt verified a fingerprint under the current key, never
-    /// in place of one under a later key. A failure costs the next caller a
-    /// bcrypt and nothing else, so it fails nobody.
-    async fn upgrade(&self, verifier: &Verifier, fresh: Fingerprint) {
-        let current = self.keyring.current().id();
-        let replaced = verifier.fingerprint.as_ref().map(|(key, _)| key);
-        if replaced.is_some_and(|replaced| replaced.name() > current.name()) {
-            return;
+    /// Judges a value by its row's fingerprint, or by the one that is remembered for
+    /// it; `None` where the ring lacks their keys. Where it is good, the current key
+    /// takes an older one's place.
+    fn compare(&self, value: &TokenValue, verifier: &Verifier) -> Option<bool> {
+        let ring = self.keyring.load();
+        let secret = value.secret();
+        if let Some((key_id, fingerprint)) = &verifier.fingerprint
+            && let Some(key) = ring.get(key_id)
+        {
+            let good = key.fingerprint(secret) == *fingerprint;
+            let older = key_id.name() < ring.current().id().name();
+            if good && older && !self.upgrades.has(verifier.secret_id) {
+                self.upgrade(verifier, self.fingerprint(value));
+            }
+            return Some(good);
         }
-        let written = async {
-            let mut tx = self.store.begin().await?;
-            let fingerprint = (current.clone(), fresh);
-            tx.record_fingerprint(verifier.secret_id, &fingerprint, replaced)
-                .await?;
-            tx.close(&[], &[], self.clock.now()).await
+        let (key_id, fingerprint) = self.upgrades.find(verifier.secret_id)?;
+        let key = ring.get(&key_id)?;
+        Some(key.fingerprint(secret) == fingerprint)
+    }
+
+    /// Remembers a verified row's fingerprint, to be written; never in place of one
+    /// under a later key, which another replica made.
+    fn upgrade(&self, verifier: &Verifier, fingerprint: (KeyId, Fingerprint)) {
+        let replaced = verifier.fingerprint.as_ref().map(|(key, _)| key.clone());
+        let later = |key: &KeyId| key.name() > fingerprint.0.name();
+        let stage = if replaced.as_ref().is_some_and(later) {
+            Stage::Settled
+        } else {
+            Stage::ToWrite
         };
-        if let Err(error) = written.await {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "fingerprint not upgraded"
-            );
+        let upgrade = Upgrade {
+            fingerprint,
+            replaced,
+            stage,
+        };
+        if !self.upgrades.remember(verifier.secret_id, upgrade) {
+            self.counters.upgrades_dropped.add(1);
+            self.flush_wanted.notify_one();
         }
     }
 }

@@ -30,6 +30,7 @@ const PREFIX: &str = "ody_";
 pub(super) fn config() -> Config {
     let mut config = Config::default();
     config.server.address.set_port(0);
+    config.ops.address.set_port(0);
     config.database.directory = PathBuf::new();
     config.telemetry.log = String::from("warn");
     config

@@ -35,7 +35,7 @@ pub(super) async fn bootstrap(config: Config, world: World) -> Result<(), BoxErr
         .replace_operator(|value| deliver(&config, value))
         .await;
     made.map_err(|error| not_made(&config, error))?;
-    authority.close().await;
+    app::close(&authority).await;
     Ok(())
 }
 

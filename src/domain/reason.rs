@@ -65,6 +65,7 @@ reasons! {
         InvalidMask = "INVALID_MASK", "the mask names a field that can't be updated";
         EmptyMask = "EMPTY_MASK", "nothing is named to be updated";
         InvalidLabel = "INVALID_LABEL", "a label's key has 1 to 63 characters and its value at most 256, none of them control characters";
+        InvalidAddress = "INVALID_ADDRESS", "an address is an IPv4 or IPv6 address as text, without a port or a zone";
         UserForService = "USER_FOR_SERVICE", "a SERVICE token has no user";
         OnlyService = "ONLY_SERVICE", "the reserved tenant holds SERVICE tokens only";
         AgentForOtherKind = "AGENT_FOR_OTHER_KIND", "only an AGENT token has an agent_id";

@@ -142,5 +142,6 @@ mod tests {
         assert_eq!(Timestamp::from_parts(i64::MAX, 0), None);
         assert_eq!(Timestamp::from_millis(LAST_MILLIS + 1), None);
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MAX.saturating_sub(Duration::MAX), Timestamp(0));
     }
 }

@@ -1,5 +1,7 @@
 //! A token's record, its states and what may become of it.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeNumber, Version};
@@ -119,6 +121,18 @@ pub struct Revocation {
     pub text: String,
 }
 
+/// A use of a token: that a value of it was found active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// When.
+    pub at: Timestamp,
+    /// The token of the service that it was presented to and that asked; none when it
+    /// was presented to this authority.
+    pub by: Option<TokenId>,
+    /// Where it came from, as that service said, if it did.
+    pub address: Option<IpAddr>,
+}
+
 /// A token's record. It holds no value and nothing that verifies one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -158,6 +172,8 @@ pub struct Token {
     pub disabled_at: Option<Timestamp>,
     /// Its revocation, by itself or by the earliest epoch that covers it.
     pub revocation: Option<Revocation>,
+    /// Its last use, as far as it is written; not read where it is judged.
+    pub last_use: Option<Use>,
 }
 
 impl Token {
@@ -217,6 +233,7 @@ mod tests {
             expires_at: None,
             disabled_at: None,
             revocation: None,
+            last_use: None,
         }
     }
 

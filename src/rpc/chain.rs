@@ -14,7 +14,7 @@ const SECRET_RUN: usize = 32;
 const REDACTED: &str = "[redacted]";
 
 /// Returns the error and its causes, joined by colons.
-pub(super) fn line(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn line(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let texts: Vec<String> = causes.take(CAUSES).map(ToString::to_string).collect();
     let clean: Vec<&str> = texts

@@ -76,6 +76,7 @@ fn question(message: pb::IntrospectRequest) -> Introspect {
         tenant_id: message.tenant_id,
         required_scopes: message.required_scopes,
         min_revision: message.min_revision,
+        client_address: message.client_address,
         violations,
     }
 }

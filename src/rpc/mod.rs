@@ -5,7 +5,7 @@
 pub mod audit;
 mod call;
 pub mod caller;
-mod chain;
+pub(crate) mod chain;
 pub mod convert;
 pub mod error_table;
 pub mod incoming;

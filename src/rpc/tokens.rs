@@ -213,10 +213,11 @@ fn update(message: pb::UpdateTokenRequest) -> UpdateToken {
 
 /// Returns what a page token of this request is good for.
 fn list(message: &pb::ListTokensRequest, caller: &Caller) -> List {
-    let expire_before = message.expire_before.as_ref();
-    let expire_before = expire_before
-        .map(|at| format!("{}.{}", at.seconds, at.nanos))
-        .unwrap_or_default();
+    let instant = |at: &prost_types::Timestamp| format!("{}.{}", at.seconds, at.nanos);
+    let expire_before = message.expire_before.as_ref().map(instant);
+    let expire_before = expire_before.unwrap_or_default();
+    let unused_since = message.unused_since.as_ref().map(instant);
+    let unused_since = unused_since.unwrap_or_default();
     List::named("tokens")
         .of_tenant(caller, &message.tenant_id)
         .with("user_id", &message.user_id)
@@ -225,12 +226,14 @@ fn list(message: &pb::ListTokensRequest, caller: &Caller) -> List {
         .with("name_contains", &message.name_contains)
         .with("hint", &message.hint)
         .with("expire_before", &expire_before)
+        .with("unused_since", &unused_since)
         .with("show_revoked", &message.show_revoked.to_string())
 }
 
 fn listing(message: pb::ListTokensRequest, list: &List) -> ListTokens {
     let mut violations = Violations::default();
     let expires_before = message.expire_before.as_ref();
+    let unused_since = message.unused_since.as_ref();
     let kind = inward::kind("kind", message.kind, &mut violations);
     ListTokens {
         page_size: page::size(message.page_size, &mut violations),
@@ -238,6 +241,7 @@ fn listing(message: pb::ListTokensRequest, list: &List) -> ListTokens {
         kind: kind.unwrap_or(Kind::Api),
         state: inward::state("state", message.state, &mut violations),
         expires_before: inward::timestamp("expire_before", expires_before, &mut violations),
+        unused_since: inward::timestamp("unused_since", unused_since, &mut violations),
         tenant_id: message.tenant_id,
         user_id: message.user_id,
         name_contains: message.name_contains,

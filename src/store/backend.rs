@@ -59,7 +59,7 @@ pub(super) enum Db {
     Sqlite {
         write: SqlitePool,
         read: SqlitePool,
-        _lock: File,
+        lock: File,
     },
     /// Any number of either.
     Postgres(PgPool),
@@ -163,11 +163,7 @@ impl Db {
             .acquire_timeout(settings.acquire_timeout)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self::Sqlite {
-            write,
-            read,
-            _lock: lock,
-        })
+        Ok(Self::Sqlite { write, read, lock })
     }
 
     async fn open_postgres(url: &SecretUrl, settings: PoolSettings) -> Result<Self, Error> {
@@ -235,9 +231,11 @@ impl Db {
     /// Closes all connections, once their work is done.
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { write, read, .. } => {
+            Self::Sqlite { write, read, lock } => {
                 read.close().await;
                 write.close().await;
+                // Where it can't be unlocked now it is when the file is dropped.
+                let _ = lock.unlock();
             }
             Self::Postgres(pool) => pool.close().await,
         }

@@ -6,9 +6,11 @@ mod backend;
 mod census;
 mod changes;
 mod error;
+mod fingerprints;
 mod introspection;
 mod memberships;
 mod page;
+mod replicas;
 mod requests;
 mod row;
 mod scopes;
@@ -18,6 +20,7 @@ mod tenants;
 mod token_row;
 mod tokens;
 mod users;
+mod uses;
 
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl, migrations};
@@ -26,6 +29,7 @@ pub use changes::Epoch;
 pub use error::Error;
 pub use introspection::Found;
 pub use page::{Page, Position};
+pub use replicas::Replica;
 pub use requests::{NewRequest, RequestKey, StoredRequest};
 pub use scopes::StoredCatalog;
 pub use secrets::NewSecret;
@@ -47,15 +51,18 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         audit::STATEMENTS,
         census::STATEMENTS,
         changes::STATEMENTS,
+        fingerprints::STATEMENTS,
         introspection::STATEMENTS,
         memberships::STATEMENTS,
         requests::STATEMENTS,
+        replicas::STATEMENTS,
         scopes::STATEMENTS,
         secrets::STATEMENTS,
         sweeps::STATEMENTS,
         tenants::STATEMENTS,
         tokens::STATEMENTS,
         users::STATEMENTS,
+        uses::STATEMENTS,
     ]
     .concat()
 }
@@ -120,6 +127,14 @@ impl Store {
         match self.db {
             Db::Sqlite { .. } => "SQLite",
             Db::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// Returns whether several processes may use the database at once.
+    pub fn is_shared(&self) -> bool {
+        match self.db {
+            Db::Sqlite { .. } => false,
+            Db::Postgres(_) => true,
         }
     }
 

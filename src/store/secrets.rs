@@ -1,6 +1,6 @@
 //! What verifies the values of tokens.
 
-use super::backend::{execute, fetch_all};
+use super::backend::execute;
 use super::{Error, Tx};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::ids::{SecretId, TokenId};
@@ -14,25 +14,7 @@ const INSERT_SECRET: &str = "
     ON CONFLICT (lookup) DO NOTHING
     RETURNING secret_id";
 
-/// A fingerprint is written for the key that the caller read, or not at all.
-const RECORD_FINGERPRINT: &str = "
-    UPDATE secrets
-       SET fingerprint = $2, fingerprint_key = $3
-     WHERE secret_id = $1 AND fingerprint_key IS NOT DISTINCT FROM $4
-    RETURNING secret_id";
-
-const LIST_FINGERPRINT_KEYS: &str = "
-    SELECT fingerprint_key, COUNT(*) AS count
-      FROM secrets
-     WHERE fingerprint_key IS NOT NULL
-     GROUP BY fingerprint_key
-     ORDER BY fingerprint_key";
-
-pub(super) const STATEMENTS: &[(&str, &str)] = &[
-    ("insert_secret", INSERT_SECRET),
-    ("record_fingerprint", RECORD_FINGERPRINT),
-    ("list_fingerprint_keys", LIST_FINGERPRINT_KEYS),
-];
+pub(super) const STATEMENTS: &[(&str, &str)] = &[("insert_secret", INSERT_SECRET)];
 
 /// What verifies a new value.
 #[derive(Clone, Debug)]
@@ -47,12 +29,6 @@ pub struct NewSecret {
     pub secret_hash: SecretHash,
     /// The fingerprint, and the key that it was made with.
     pub fingerprint: (KeyId, Fingerprint),
-}
-
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    fingerprint_key: String,
-    count: i64,
 }
 
 impl Tx {
@@ -82,34 +58,5 @@ impl Tx {
         } else {
             Err(Error::Conflict(None))
         }
-    }
-
-    /// Gives a secret a fingerprint, if it still has the one under `replaced`, or
-    /// none; false otherwise.
-    pub async fn record_fingerprint(
-        &mut self,
-        secret_id: SecretId,
-        fingerprint: &(KeyId, Fingerprint),
-        replaced: Option<&KeyId>,
-    ) -> Result<bool, Error> {
-        let (key, fingerprint) = fingerprint;
-        let done = execute!(
-            self.inner,
-            RECORD_FINGERPRINT,
-            secret_id.uuid(),
-            fingerprint.as_bytes().as_slice(),
-            key.0.as_str(),
-            replaced.map(|key| key.0.as_str()),
-        )?;
-        Ok(done == 1)
-    }
-
-    /// Returns how many secrets have a fingerprint under each key.
-    pub async fn list_fingerprint_keys(&mut self) -> Result<Vec<(KeyId, i64)>, Error> {
-        let rows = fetch_all!(self.inner, KeyRow, LIST_FINGERPRINT_KEYS)?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (KeyId(row.fingerprint_key), row.count))
-            .collect())
     }
 }

@@ -6,7 +6,7 @@ use super::row::{corrupt, optional_time, role, tenant_id, time};
 use crate::domain::change::{ChangeNumber, Version};
 use crate::domain::ids::TokenId;
 use crate::domain::scope::ScopeSet;
-use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, Token};
+use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, Token, Use};
 
 const TABLE: &str = "tokens";
 
@@ -72,7 +72,22 @@ macro_rules! token_joins {
     };
 }
 
-pub(super) use {covers, revoked, token_columns, token_joins};
+/// The columns of a token's last use: for who manages tokens, not for who judges them.
+/// Goes with [`use_joins`].
+macro_rules! use_columns {
+    () => {
+        ", x.used_at, x.used_by, x.address AS used_address "
+    };
+}
+
+/// The table beside `tokens t` that [`use_columns`] reads.
+macro_rules! use_joins {
+    () => {
+        " LEFT JOIN token_uses x ON x.token_id = t.token_id "
+    };
+}
+
+pub(super) use {covers, revoked, token_columns, token_joins, use_columns, use_joins};
 
 #[derive(sqlx::FromRow)]
 pub(super) struct TokenRow {
@@ -103,6 +118,12 @@ pub(super) struct TokenRow {
     epoch_at: Option<i64>,
     epoch_reason: Option<String>,
     epoch_text: Option<String>,
+    #[sqlx(default)]
+    used_at: Option<i64>,
+    #[sqlx(default)]
+    used_by: Option<uuid::Uuid>,
+    #[sqlx(default)]
+    used_address: Option<String>,
 }
 
 impl TokenRow {
@@ -148,6 +169,18 @@ impl TokenRow {
         let reason = reason.ok_or_else(|| corrupt(TABLE, "revoke_reason"))?;
         Ok(Some(Revocation { at, reason, text }))
     }
+
+    fn last_use(&self) -> Result<Option<Use>, Error> {
+        let Some(at) = optional_time("token_uses", "used_at", self.used_at)? else {
+            return Ok(None);
+        };
+        let address = self.used_address.as_deref().map(str::parse).transpose();
+        Ok(Some(Use {
+            at,
+            by: self.used_by.map(TokenId::from),
+            address: address.map_err(|_| corrupt("token_uses", "address"))?,
+        }))
+    }
 }
 
 impl TryFrom<TokenRow> for Token {
@@ -169,6 +202,7 @@ impl TryFrom<TokenRow> for Token {
             expires_at: optional_time(TABLE, "expires_at", row.expires_at)?,
             disabled_at: optional_time(TABLE, "disabled_at", row.disabled_at)?,
             revocation: row.revocation()?,
+            last_use: row.last_use()?,
             name: row.name,
             hint: row.hint,
             profile: row.profile,

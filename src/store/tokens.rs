@@ -3,7 +3,7 @@
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::page::{Page, Position};
 use super::row::corrupt;
-use super::token_row::{TokenRow, revoked, token_columns, token_joins};
+use super::token_row::{TokenRow, revoked, token_columns, token_joins, use_columns, use_joins};
 use super::{Error, NewSecret, Tx};
 use crate::domain::change::{ChangeNumber, Version};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -21,8 +21,10 @@ const INSERT_TOKEN: &str = "
 const FIND_TOKEN: &str = concat!(
     "SELECT ",
     token_columns!(),
+    use_columns!(),
     " FROM tokens t ",
     token_joins!(),
+    use_joins!(),
     " WHERE t.tenant_id = $1 AND t.token_id = $2"
 );
 
@@ -36,8 +38,10 @@ const LOCK_TOKEN: &str = "
 const LIST_TOKENS: &str = concat!(
     "SELECT ",
     token_columns!(),
+    use_columns!(),
     " FROM tokens t ",
     token_joins!(),
+    use_joins!(),
     " WHERE t.tenant_id = $1 AND t.kind = $2
         AND (CAST($3 AS UUID) IS NULL OR t.user_id = $3)
         AND (CAST($4 AS TEXT) IS NULL OR t.name_folded LIKE $4 ESCAPE '\\')
@@ -54,6 +58,7 @@ const LIST_TOKENS: &str = concat!(
     revoked!(),
     ")
         AND (t.created_at, t.token_id) < ($10, $11)
+        AND (CAST($13 AS BIGINT) IS NULL OR COALESCE(x.used_at, t.created_at) < $13)
       ORDER BY t.created_at DESC, t.token_id DESC
       LIMIT $12"
 );
@@ -175,6 +180,7 @@ impl NewToken {
             expires_at: self.expires_at,
             disabled_at: None,
             revocation: None,
+            last_use: None,
         }
     }
 }
@@ -192,6 +198,8 @@ pub struct TokenFilter {
     pub hint: Option<String>,
     /// Only those that expire before this.
     pub expires_before: Option<Timestamp>,
+    /// Only those last used before this, or never used and created before it.
+    pub unused_since: Option<Timestamp>,
     /// Only those in this state.
     pub state: Option<State>,
     /// Revoked ones, too.
@@ -300,6 +308,7 @@ impl Tx {
             after.created_at.millis(),
             after.id.uuid(),
             i64::from(size) + 1,
+            filter.unused_since.map(Timestamp::millis),
         )?;
         let tokens = rows
             .into_iter()

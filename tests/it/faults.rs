@@ -234,6 +234,7 @@ async fn a_lost_keyring_costs_one_bcrypt_a_value_and_no_token(backend: Backend) 
     assert!(!server.introspect("acme", &wrong).await.active);
     assert_eq!(t.database.texts(&key).await, before);
     assert!(server.introspect("acme", &created.value).await.active);
+    t.authority.flush_usage().await.unwrap();
     let after = t.database.texts(&key).await;
     assert_ne!(after, before);
 

@@ -29,7 +29,11 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod keyring;
+#[cfg(test)]
 mod mutations;
+#[cfg(test)]
+mod ops;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]
@@ -43,4 +47,8 @@ mod store_sql;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod sweeper;
+#[cfg(test)]
 mod transport;
+#[cfg(test)]
+mod usage;

@@ -90,6 +90,7 @@ pub fn management(management: Management) -> i32 {
 /// do now.
 pub fn token(token: &Token, effective: &ScopeSet, now: Timestamp) -> pb::Token {
     let revocation = token.revocation.as_ref();
+    let last_use = token.last_use.as_ref();
     pb::Token {
         token_id: token.token_id.to_string(),
         tenant_id: token.tenant_id.to_string(),
@@ -122,6 +123,15 @@ pub fn token(token: &Token, effective: &ScopeSet, now: Timestamp) -> pb::Token {
             .map(|revocation| revocation.text.clone())
             .unwrap_or_default(),
         etag: etag(token.version),
+        last_used_time: last_use.map(|last| timestamp(last.at)),
+        last_used_by: last_use
+            .and_then(|last| last.by)
+            .map(|token_id| token_id.to_string())
+            .unwrap_or_default(),
+        last_used_address: last_use
+            .and_then(|last| last.address)
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -234,7 +244,7 @@ mod tests {
     use super::*;
     use crate::domain::catalog::{Profile, Scope};
     use crate::domain::change::ChangeNumber;
-    use crate::domain::token::{Owner, Revocation};
+    use crate::domain::token::{Owner, Revocation, Use};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()
@@ -270,6 +280,11 @@ mod tests {
             expires_at: Some(at(9_000)),
             disabled_at: None,
             revocation: None,
+            last_use: Some(Use {
+                at: at(4_000),
+                by: Some(uuid::Uuid::from_u128(4).into()),
+                address: Some("2001:db8::1".parse().unwrap()),
+            }),
         }
     }
 
@@ -298,6 +313,9 @@ mod tests {
             revoke_reason: pb::RevokeReason::Unspecified.into(),
             revoke_reason_text: String::new(),
             etag: "4".to_owned(),
+            last_used_time: Some(wire(4, 0)),
+            last_used_by: format!("tok_{zeros}4"),
+            last_used_address: "2001:db8::1".to_owned(),
         };
         assert_eq!(token, expected);
     }
@@ -310,6 +328,7 @@ mod tests {
             owner: None,
             kind: Kind::Service,
             created_by: None,
+            last_use: None,
             revocation: Some(Revocation {
                 at: at(3_000),
                 reason: RevokeReason::Compromised,

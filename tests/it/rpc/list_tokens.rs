@@ -138,6 +138,7 @@ async fn a_page_token_is_good_for_its_own_list_alone(backend: Backend) {
         other(|request| request.kind = pb::TokenKind::Agent.into()),
         other(|request| request.state = pb::TokenState::Active.into()),
         other(|request| request.name_contains = "o".into()),
+        other(|request| request.unused_since = Some(at(9))),
         other(|request| request.hint = "acme_00000000".into()),
         other(|request| request.expire_before = Some(at(0))),
         other(|request| request.show_revoked = true),
@@ -463,6 +464,7 @@ async fn all_that_is_wrong_with_a_list_is_said_at_once(backend: Backend) {
             seconds: -1,
             nanos: 0,
         }),
+        unused_since: Some(at(1 << 40)),
         show_revoked: true,
     };
     let expected = "InvalidArgument UNKNOWN_ENUM_VALUE
@@ -471,6 +473,7 @@ async fn all_that_is_wrong_with_a_list_is_said_at_once(backend: Backend) {
   page_token: INVALID_PAGE_TOKEN
   state: UNKNOWN_ENUM_VALUE
   expire_before: INVALID_TIME
+  unused_since: INVALID_TIME
   user_id: INVALID_USER_ID
   name_contains: FIELD_TOO_LONG
   hint: FIELD_TOO_LONG";

@@ -61,6 +61,9 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                     revoke_reason: Unspecified,
                     revoke_reason_text: "",
                     etag: "1",
+                    last_used_time: None,
+                    last_used_by: "",
+                    last_used_address: "",
                 },
             ),
             tenant: Some(

@@ -59,6 +59,7 @@ async fn is_listed(world: &World, token: &Token) -> bool {
         name_contains: None,
         hint: Some(token.hint.clone()),
         expires_before: None,
+        unused_since: None,
         state: None,
         show_revoked: false,
     };
@@ -279,6 +280,7 @@ async fn every_count_filter_and_record_knows_epochs(backend: Backend) {
             name_contains: None,
             hint: None,
             expires_before: None,
+            unused_since: None,
             state,
             show_revoked,
         };

@@ -133,6 +133,7 @@ async fn garbage_in_a_tokens_record_is_corrupt(backend: Backend) {
         name_contains: None,
         hint: None,
         expires_before: None,
+        unused_since: None,
         state: Some(State::Revoked),
         show_revoked: true,
     };

@@ -3,13 +3,16 @@
 mod changes;
 mod epochs;
 mod faults;
+mod fingerprints;
 mod introspection;
 mod memberships;
+mod replicas;
 mod scopes;
 mod tenants;
 mod token_lists;
 mod tokens;
 mod users;
+mod uses;
 
 use std::time::Duration;
 

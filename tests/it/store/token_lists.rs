@@ -24,6 +24,7 @@ fn all(kind: Kind) -> TokenFilter {
         name_contains: None,
         hint: None,
         expires_before: None,
+        unused_since: None,
         state: None,
         show_revoked: false,
     }
@@ -156,6 +157,7 @@ async fn filters_are_joined_by_and(backend: Backend) {
                                 name_contains: name_contains.map(str::to_owned),
                                 hint: hint.cloned(),
                                 expires_before,
+                                unused_since: None,
                                 state,
                                 show_revoked,
                             };

@@ -22,7 +22,7 @@ pub(crate) use manage::{
 };
 pub(crate) use program::Program;
 pub(crate) use rows::Reader;
-pub(crate) use server::{Member, Tenant, TestServer, catalog, self_service};
+pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
 /// `name::postgres`. One that is not listed is dead code, which fails the build.

@@ -33,6 +33,8 @@ impl Program {
             .current_dir(temporary)
             .env_clear()
             .env("TMPDIR", temporary)
+            // Several run at once.
+            .env("TOKEN_AUTHORITY_OPS__ADDRESS", "127.0.0.1:0")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use token_authority::app::{App, BoxError, World, open_authority};
+use token_authority::authority::Authority;
 use token_authority::config::Config;
 use token_authority::pb;
 use tokio::task::JoinHandle;
@@ -25,6 +26,8 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) logs: Logs,
     pub(crate) address: SocketAddr,
+    pub(crate) ops_address: SocketAddr,
+    pub(crate) authority: Arc<Authority>,
     entropy: Arc<SeededEntropy>,
     directory: TempDir,
     config: Config,
@@ -65,12 +68,16 @@ impl TestServer {
         assert!(made.await.unwrap(), "a fresh database has no operator");
         let issued = Issued::default();
         issued.add(&operator);
+        let authority = app.authority();
+        let ops_address = app.ops_address().unwrap();
         let (address, channel, stop, serving) = serve(app).await;
         Self {
             database,
             clock,
             logs,
             address,
+            ops_address,
+            authority,
             entropy,
             directory,
             config,
@@ -95,6 +102,8 @@ impl TestServer {
         let app = App::build(&self.config, world).await.unwrap();
         let made = app.bootstrap(|_| panic!("a second operator's token")).await;
         assert!(!made.unwrap(), "the store has an operator");
+        self.authority = app.authority();
+        self.ops_address = app.ops_address().unwrap();
         let (address, channel, stop, serving) = serve(app).await;
         (self.address, self.channel, self.stop, self.serving) =
             (address, channel, stop, Some(serving));
@@ -114,7 +123,7 @@ impl TestServer {
                 Ok(())
             });
             made.await.unwrap();
-            authority.close().await;
+            authority.close().await.unwrap();
         })
         .await;
         value
@@ -214,6 +223,60 @@ impl Drop for TestServer {
     }
 }
 
+/// Another server over the same database, with a keyring's directory of its own.
+pub(crate) struct Replica {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) keyring: PathBuf,
+    issued: Issued,
+    channel: Channel,
+    stop: CancellationToken,
+    _directory: TempDir,
+}
+
+impl TestServer {
+    /// Starts a replica; its keys are this server's of now.
+    pub(crate) async fn replica(&self) -> Replica {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = directory.path().join("keyring");
+        std::fs::create_dir(&keyring).unwrap();
+        for entry in std::fs::read_dir(self.keyring()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), keyring.join(entry.file_name())).unwrap();
+        }
+        let mut config = self.config.clone();
+        config.keyring.directory = Some(keyring.clone());
+        let world = World {
+            clock: self.clock.clone(),
+            // Another seed: else both would mint the same ids.
+            entropy: Arc::new(SeededEntropy::new(43)),
+        };
+        let app = App::build(&config, world).await.unwrap();
+        let authority = app.authority();
+        let (_, channel, stop, _) = serve(app).await;
+        Replica {
+            authority,
+            keyring,
+            issued: self.issued.clone(),
+            channel,
+            stop,
+            _directory: directory,
+        }
+    }
+}
+
+impl Replica {
+    /// Returns who presents this credential to the replica.
+    pub(crate) fn actor(&self, credential: &str) -> Actor {
+        Actor::new(self.channel.clone(), Some(credential), self.issued.clone())
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// A tenant and who administers it.
 #[expect(
     clippy::struct_field_names,
@@ -310,6 +373,12 @@ fn config(database: &Database, directory: &TempDir) -> Config {
     config.database.connections = 8;
     config.keyring.directory = Some(directory.path().join("keyring"));
     config.keyring.create = Some(true);
+    // Nothing is done by itself while a test runs.
+    config.keyring.reload_seconds = 3600;
+    config.usage.flush_seconds = 3600;
+    config.ops.address.set_port(0);
+    config.ops.census_seconds = 86_400;
+    config.retention.sweep_minutes = 1440;
     database.configure(&mut config);
     config
 }

@@ -1,0 +1,185 @@
+//! What a server does beside its calls, again and again until it stops; logs what
+//! changes, not what stays. A new chore is a variant of [`Chore`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::authority::sweeper::Retention;
+use crate::authority::{Authority, Error};
+use crate::rpc::chain;
+
+/// When each chore is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Reading the keyring again.
+    pub reload_keyring: Duration,
+    /// Writing the uses of tokens.
+    pub flush_usage: Duration,
+    /// Counting tokens for metrics.
+    pub take_census: Duration,
+    /// Removing what is past its retention, and how long that is.
+    pub retention: Retention,
+}
+
+/// How soon after one turn the next begins, at the earliest: what wants it sooner may
+/// be what keeps failing.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a turn that has begun may take at the end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something to be done again and again.
+#[derive(Clone, Copy, Debug)]
+enum Chore {
+    ReloadKeyring,
+    FlushUsage,
+    TakeCensus,
+    Sweep,
+}
+
+impl Chore {
+    const ALL: [Self; 4] = [
+        Self::ReloadKeyring,
+        Self::FlushUsage,
+        Self::TakeCensus,
+        Self::Sweep,
+    ];
+
+    /// Returns what the log calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ReloadKeyring => "reload keyring",
+            Self::FlushUsage => "flush usage",
+            Self::TakeCensus => "take census",
+            Self::Sweep => "sweep",
+        }
+    }
+
+    fn period(self, schedule: Schedule) -> Duration {
+        match self {
+            Self::ReloadKeyring => schedule.reload_keyring,
+            Self::FlushUsage => schedule.flush_usage,
+            Self::TakeCensus => schedule.take_census,
+            // Whether it is due is for the store to say, which all replicas ask.
+            Self::Sweep => (schedule.retention.period / 10).max(PAUSE),
+        }
+    }
+
+    /// Resolves when it should be done before its time.
+    async fn wanted(self, authority: &Authority) {
+        match self {
+            Self::ReloadKeyring | Self::TakeCensus | Self::Sweep => std::future::pending().await,
+            Self::FlushUsage => authority.flush_wanted().await,
+        }
+    }
+
+    async fn turn(self, authority: &Authority, schedule: Schedule) -> Result<(), Error> {
+        match self {
+            Self::ReloadKeyring => authority.reload_keyring().await,
+            Self::FlushUsage => authority.flush_usage().await,
+            Self::TakeCensus => authority.take_census().await.map(drop),
+            Self::Sweep => authority.sweep(schedule.retention).await.map(drop),
+        }
+    }
+
+    /// Does it again and again; a turn that has begun is finished.
+    async fn keep_at(self, authority: Arc<Authority>, schedule: Schedule, stop: CancellationToken) {
+        let period = self.period(schedule);
+        let mut condition = Condition::default();
+        loop {
+            let sooner = async {
+                sleep(PAUSE).await;
+                self.wanted(&authority).await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(period) => {}
+                () = sooner => {}
+            }
+            let outcome = self.turn(&authority, schedule).await;
+            condition.tell(self.name(), outcome.err().as_ref());
+        }
+    }
+}
+
+/// All chores of a server. Dropped, they end where they are.
+#[derive(Debug)]
+pub struct Housekeeping {
+    chores: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Housekeeping {
+    /// Begins.
+    pub fn start(authority: &Arc<Authority>, schedule: Schedule) -> Self {
+        let stop = CancellationToken::new();
+        let mut chores = JoinSet::new();
+        for chore in Chore::ALL {
+            chores.spawn(chore.keep_at(Arc::clone(authority), schedule, stop.clone()));
+        }
+        Self { chores, stop }
+    }
+
+    /// Resolves when a chore ends, which none should.
+    pub async fn died(&mut self) {
+        self.chores.join_next().await;
+    }
+
+    /// Ends, once the turns that have begun are done.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let done = async { while self.chores.join_next().await.is_some() {} };
+        // What takes longer ends where it is.
+        let _ = timeout(PATIENCE, done).await;
+    }
+}
+
+/// What was wrong when something was last done, if anything was.
+#[derive(Debug, Default)]
+pub(crate) struct Condition(Option<String>);
+
+impl Condition {
+    /// Logs how it went this time, if it went otherwise than the last time.
+    pub(crate) fn tell(&mut self, chore: &'static str, error: Option<&Error>) {
+        if !self.turns(error.map(|error| chain::line(error))) {
+            return;
+        }
+        if let Some(line) = &self.0 {
+            tracing::warn!(chore, error.chain = line, "housekeeping fails");
+        } else {
+            tracing::info!(chore, "housekeeping works again");
+        }
+    }
+
+    /// Notes what is wrong; returns whether that is news.
+    fn turns(&mut self, problem: Option<String>) -> bool {
+        let news = self.0 != problem;
+        self.0 = problem;
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_no_news() {
+        let mut condition = Condition::default();
+        let away = || Some(String::from("away"));
+        let news = [
+            None,
+            away(),
+            away(),
+            Some(String::from("broken")),
+            None,
+            None,
+            away(),
+        ]
+        .map(|problem| condition.turns(problem));
+        assert_eq!(news, [false, true, false, true, true, false, true]);
+    }
+}
