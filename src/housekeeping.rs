@@ -1,5 +1,5 @@
 //! What a server does beside its calls, again and again until it stops; logs what
-//! changes, not what stays. A new chore is a variant of [`Chore`].
+//! changes, not what stays. A new chore is a variant of `Chore`.
 
 use std::sync::Arc;
 use std::time::Duration;
