@@ -9,6 +9,7 @@ mod introspection;
 mod memberships;
 mod page;
 mod requests;
+mod rotation;
 mod row;
 mod scopes;
 mod secrets;
@@ -45,6 +46,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         introspection::STATEMENTS,
         memberships::STATEMENTS,
         requests::STATEMENTS,
+        rotation::STATEMENTS,
         scopes::STATEMENTS,
         secrets::STATEMENTS,
         tenants::STATEMENTS,

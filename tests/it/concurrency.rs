@@ -3,6 +3,7 @@
 
 mod changes;
 mod owners;
+mod rotations;
 mod winners;
 
 use std::pin::Pin;

@@ -122,6 +122,16 @@ pub fn token(token: &Token, effective: &ScopeSet, now: Timestamp) -> pb::Token {
             .map(|revocation| revocation.text.clone())
             .unwrap_or_default(),
         etag: etag(token.version),
+        rotate_time: token.rotated_at.map(timestamp),
+        previous_values: token
+            .previous
+            .iter()
+            .filter(|value| value.ends_at > now)
+            .map(|value| pb::TokenValue {
+                hint: value.hint.clone(),
+                end_time: Some(timestamp(value.ends_at)),
+            })
+            .collect(),
     }
 }
 
@@ -158,6 +168,8 @@ pub fn policy(policy: &Policy) -> pb::TenantPolicy {
         unique_names: policy.unique_names,
         tokens_may_not_mint: policy.tokens_may_not_mint,
         admins_act_for_admins: policy.admins_act_for_admins,
+        max_grace: policy.max_grace.map(duration),
+        self_rotation: policy.self_rotation,
     }
 }
 
@@ -270,6 +282,8 @@ mod tests {
             expires_at: Some(at(9_000)),
             disabled_at: None,
             revocation: None,
+            rotated_at: None,
+            previous: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ mod epochs;
 mod faults;
 mod introspection;
 mod memberships;
+mod rotation;
 mod scopes;
 mod tenants;
 mod token_lists;
