@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::domain::catalog::{Profile, Scope};
     use crate::domain::change::ChangeNumber;
-    use crate::domain::token::{Owner, Revocation};
+    use crate::domain::token::{Owner, PreviousValue, Revocation};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()
@@ -282,8 +282,13 @@ mod tests {
             expires_at: Some(at(9_000)),
             disabled_at: None,
             revocation: None,
-            rotated_at: None,
-            previous: Vec::new(),
+            rotated_at: Some(at(2_000)),
+            previous: [("ody_later", 5_001), ("ody_over", 5_000)]
+                .map(|(hint, ends_at)| PreviousValue {
+                    hint: hint.to_owned(),
+                    ends_at: at(ends_at),
+                })
+                .into(),
         }
     }
 
@@ -312,6 +317,12 @@ mod tests {
             revoke_reason: pb::RevokeReason::Unspecified.into(),
             revoke_reason_text: String::new(),
             etag: "4".to_owned(),
+            rotate_time: Some(wire(2, 0)),
+            // What is over by now is not among them.
+            previous_values: vec![pb::TokenValue {
+                hint: "ody_later".to_owned(),
+                end_time: Some(wire(5, 1_000_000)),
+            }],
         };
         assert_eq!(token, expected);
     }

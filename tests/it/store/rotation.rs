@@ -126,7 +126,7 @@ async fn a_rotated_token_has_another_hint_and_its_last_values(backend: Backend) 
         };
         let mut tx = world.snapshot().await;
         let listed = tx.list_tokens(&acme, &filter, None, 9, world.now()).await;
-        assert_eq!(listed.unwrap().items, [fifth.clone()]);
+        assert_eq!(listed.unwrap().items, std::slice::from_ref(&fifth));
     }
 
     // A version that is past, and a revoked one, are left as they are.
