@@ -1,11 +1,15 @@
 //! Values that are presented after their end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Authority, Caller, Error, once_begun};
 use crate::domain::audit::{Act, Origin, action};
 use crate::domain::ids::SecretId;
 use crate::domain::introspection::{Record, Verifier};
+
+/// How long an answer waits for it to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A verified value that is over.
 struct Ended {
@@ -41,13 +45,17 @@ impl Authority {
             },
         };
         let authority = Arc::clone(self);
-        let noted = once_begun(async move { authority.append_ended_use(ended).await });
-        if let Err(error) = noted.await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the use of a value after its end was not written down"
-            );
-        }
+        let noted = once_begun(async move {
+            if let Err(error) = authority.append_ended_use(ended).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the use of a value after its end was not written down"
+                );
+            }
+            Ok(())
+        });
+        // Where writers queue, the answer goes ahead of it.
+        let _ = tokio::time::timeout(PATIENCE, noted).await;
     }
 
     async fn append_ended_use(&self, ended: Ended) -> Result<(), Error> {

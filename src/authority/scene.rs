@@ -94,8 +94,8 @@ impl Authority {
     /// Begins a change in a tenant. What it relies on is locked, always in the
     /// order tenant, users, token: the tenant (and with it its policy, catalog and
     /// memberships), the caller's user and those named, and the caller's token.
-    /// The caller is then judged anew, so that nobody acts whose rights ended
-    /// before the change. Until the locks are held, the deadline ends it.
+    /// The caller is then judged anew, and the value that it presented, so that nobody
+    /// acts whose rights ended before the change. Until the locks are held, the deadline ends it.
     pub(super) async fn begin(
         &self,
         call: &Call,
