@@ -41,6 +41,28 @@ impl fmt::Debug for CreateTokenResponse {
     }
 }
 
+impl fmt::Debug for RotateTokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotateTokenResponse")
+            .field("token", &self.token)
+            .field("value", &REDACTED)
+            .field("revision", &self.revision)
+            .field("settled", &self.settled)
+            .finish()
+    }
+}
+
+impl fmt::Debug for RotateCurrentTokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotateCurrentTokenResponse")
+            .field("token", &self.token)
+            .field("value", &REDACTED)
+            .field("revision", &self.revision)
+            .field("settled", &self.settled)
+            .finish()
+    }
+}
+
 impl fmt::Debug for ListTokensRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListTokensRequest")

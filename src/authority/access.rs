@@ -87,9 +87,11 @@ table! {
     GetToken:        "TokenService",         TokensRead,    Reads;
     ListTokens:      "TokenService",         TokensRead,    Reads;
     UpdateToken:     "TokenService",         TokensWrite,   Mutates;
+    RotateToken:     "TokenService",         TokensWrite,   Mutates;
     RevokeToken:     "TokenService",         TokensWrite,   Mutates;
 
     WhoAmI:          "SelfService",          Authenticated, Reads;
+    RotateCurrentToken: "SelfService",       Authenticated, Mutates;
 
     CreateTenant:    "TenantService",        Operator,      Mutates;
     GetTenant:       "TenantService",        Authenticated, Reads;

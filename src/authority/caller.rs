@@ -1,8 +1,11 @@
 //! Who is calling the authority.
 
+use std::sync::Arc;
+
 use super::{Authority, Error};
+use crate::domain::audit::By;
 use crate::domain::catalog::Catalog;
-use crate::domain::ids::{TenantId, TokenId, UserId};
+use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::introspection::Record;
 use crate::domain::principal::Role;
 use crate::domain::scope::{Permission, ScopeName, ScopeSet};
@@ -14,6 +17,8 @@ use crate::domain::value::{TokenValue, presented};
 pub struct Caller {
     /// The token that was presented.
     pub token_id: TokenId,
+    /// Which of its values that was.
+    pub(super) secret_id: SecretId,
     /// The tenant that it belongs to.
     pub tenant_id: TenantId,
     /// The user that it acts as; none for SERVICE.
@@ -25,14 +30,24 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Returns the caller whose active token this is.
-    pub(super) fn of(record: &Record) -> Self {
+    /// Returns the caller whose active token this is, presented by this value.
+    pub(super) fn of(record: &Record, secret_id: SecretId) -> Self {
         Self {
             token_id: record.token.token_id,
+            secret_id,
             tenant_id: record.token.tenant_id.clone(),
             user_id: record.token.owner.as_ref().map(|owner| owner.user_id),
             role: record.token.role(),
             scopes: record.effective_scopes(),
+        }
+    }
+
+    /// Returns who acts, for the audit log.
+    pub(super) fn by(&self) -> By {
+        By {
+            token_id: self.token_id.to_string(),
+            tenant_id: self.tenant_id.to_string(),
+            user_id: self.user_id.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 
@@ -82,7 +97,7 @@ impl Authority {
     /// Returns who presents this credential; [`Error::Unauthenticated`] when it is
     /// not good now, for whatever reason. WEBHOOK tokens are nobody's credential
     /// here: they are accepted only where they are named.
-    pub async fn authenticate(&self, credential: &str) -> Result<Caller, Error> {
+    pub async fn authenticate(self: &Arc<Self>, credential: &str) -> Result<Caller, Error> {
         let value: TokenValue = presented(credential)
             .parse()
             .map_err(|_| Error::Unauthenticated)?;
@@ -95,10 +110,14 @@ impl Authority {
         if !self
             .verify(&value, &verifier, &record.token.tenant_id)
             .await?
-            || verifier.ends_at.is_some_and(|end| now >= end)
-            || record.inactive(value.prefix(), now).is_some()
-            || record.token.kind == Kind::Webhook
         {
+            return Err(Error::Unauthenticated);
+        }
+        if record.token.is_over(verifier.ends_at, now) {
+            self.note_ended_use(&record, &verifier, None, None).await;
+            return Err(Error::Unauthenticated);
+        }
+        if record.inactive(value.prefix(), now).is_some() || record.token.kind == Kind::Webhook {
             return Err(Error::Unauthenticated);
         }
         let presented_here = Use {
@@ -107,6 +126,6 @@ impl Authority {
             address: None,
         };
         self.note_use(record.token.token_id, presented_here);
-        Ok(Caller::of(&record))
+        Ok(Caller::of(&record, verifier.secret_id))
     }
 }

@@ -1,6 +1,7 @@
 //! Introspection: who is this, and what may they do?
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Authority, Caller, Error};
 use crate::domain::bounds;
@@ -54,7 +55,11 @@ impl Authority {
     /// Judges a presented value. That it is worth nothing is an answer; that the
     /// store can't be asked is an error, never that answer. The caller must have
     /// been let in by [`access::may_at_all`](super::access::may_at_all).
-    pub async fn introspect(&self, caller: &Caller, command: Introspect) -> Result<Answer, Error> {
+    pub async fn introspect(
+        self: &Arc<Self>,
+        caller: &Caller,
+        command: Introspect,
+    ) -> Result<Answer, Error> {
         let asked = check(caller, &command)?;
         let now = self.clock.now();
         let answer = |introspection, revision| Answer {
@@ -90,7 +95,10 @@ impl Authority {
         {
             return Ok(answer(inactive(Inactive::WrongSecret), revision));
         }
-        if verifier.ends_at.is_some_and(|end| now >= end) {
+        if record.token.is_over(verifier.ends_at, now) {
+            let address = asked.client_address;
+            self.note_ended_use(&record, &verifier, Some(caller), address)
+                .await;
             return Ok(answer(inactive(Inactive::ValueEnded), revision));
         }
         let bound = caller

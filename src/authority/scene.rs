@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::access::{self, Reach, Rpc};
 use super::{Authority, Call, Caller, Error, Shown, requests};
-use crate::domain::audit::{Act, By, Origin};
+use crate::domain::audit::{Act, Origin};
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -94,8 +94,8 @@ impl Authority {
     /// Begins a change in a tenant. What it relies on is locked, always in the
     /// order tenant, users, token: the tenant (and with it its policy, catalog and
     /// memberships), the caller's user and those named, and the caller's token.
-    /// The caller is then judged anew, so that nobody acts whose rights ended
-    /// before the change. Until the locks are held, the deadline ends it.
+    /// The caller is then judged anew, and the value that it presented, so that nobody
+    /// acts whose rights ended before the change. Until the locks are held, the deadline ends it.
     pub(super) async fn begin(
         &self,
         call: &Call,
@@ -147,7 +147,13 @@ impl Authority {
         let now = self.clock.now();
         let record = tx.find_record_by_token(call.caller.token_id).await?;
         let record = record.filter(|record| record.dead(now).is_none());
-        let caller = Caller::of(&record.ok_or(Error::Unauthenticated)?);
+        let record = record.ok_or(Error::Unauthenticated)?;
+        let secret_id = call.caller.secret_id;
+        let end = tx.find_secret_end(secret_id).await?;
+        if end.is_none_or(|end| record.token.is_over(end, now)) {
+            return Err(Error::Unauthenticated);
+        }
+        let caller = Caller::of(&record, secret_id);
         let reach = access::may(rpc, &caller, named)?;
         access::check_management(reach, &tenant.policy)?;
         requests::check_undone(&mut tx, call, now).await?;
@@ -237,21 +243,12 @@ impl Scene {
 
     /// Returns who acts, and in which call.
     fn origin(&self) -> Origin {
-        let by = By {
-            token_id: self.caller.token_id.to_string(),
-            tenant_id: self.caller.tenant_id.to_string(),
-            user_id: self
-                .caller
-                .user_id
-                .map(|id| id.to_string())
-                .unwrap_or_default(),
-        };
         let (call_id, trace_id) = match &self.call {
             Some(call) => (call.call_id.clone(), call.trace_id.clone()),
             None => Default::default(),
         };
         Origin {
-            by: Some(by),
+            by: Some(self.caller.by()),
             trace_id,
             call_id,
         }

@@ -44,6 +44,10 @@ pub const BATCH: usize = 1000;
 pub const TTL_MIN: Duration = Duration::from_secs(1);
 /// The longest time to live: ten years of 365 days and 3 leap days.
 pub const TTL_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+/// How long a rotated value may go on, at most.
+pub const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The earlier values of a token that may be in their grace at once, at most.
+pub const VALUES_IN_GRACE: i64 = 3;
 /// The number of tokens a user that a policy may set, at most.
 pub const TOKENS_PER_USER_MAX: u32 = 1_000_000;
 /// The bytes of a message, at most.

@@ -19,6 +19,8 @@ pub struct Verifier {
     pub fingerprint: Option<(KeyId, Fingerprint)>,
     /// From when on the value is over, though the token may have another.
     pub ends_at: Option<Timestamp>,
+    /// Whether it is noted already that the value was presented after its end.
+    pub reused: bool,
 }
 
 /// What of a tenant decides over its tokens.

@@ -41,6 +41,10 @@ pub struct Policy {
     pub tokens_may_not_mint: bool,
     /// Whether administrators may create tokens that act as other administrators.
     pub admins_act_for_admins: bool,
+    /// How long a rotated value may go on; `None`: as long as the service lets it.
+    pub max_grace: Option<Duration>,
+    /// Whether a token may rotate itself.
+    pub self_rotation: bool,
 }
 
 /// When a token is asked to end.
@@ -75,6 +79,18 @@ impl Policy {
         {
             violations.add("policy.max_tokens_per_user", Field::OutOfRange);
         }
+        if self.max_grace.is_some_and(|most| most > bounds::GRACE_MAX) {
+            violations.add("policy.max_grace", Field::OutOfRange);
+        }
+    }
+
+    /// Refuses to let a rotated value go on for longer than the rules allow.
+    pub fn check_grace(&self, asked: Duration) -> Result<Duration, Field> {
+        let most = self.max_grace.unwrap_or(bounds::GRACE_MAX);
+        if asked > most.min(bounds::GRACE_MAX) {
+            return Err(Field::GraceTooLong);
+        }
+        Ok(asked)
     }
 
     /// Returns when a token ends that was created at `created_at` and is asked,
@@ -191,6 +207,26 @@ mod tests {
             policy.expires_at(Expiry::Default, at(0), at(0)),
             Ok(Some(at(86_400_000)))
         );
+    }
+
+    #[test]
+    fn a_grace_is_as_long_as_the_rules_and_the_service_allow() {
+        let of = |max_grace| Policy {
+            max_grace,
+            ..Policy::default()
+        };
+        let over = bounds::GRACE_MAX + Duration::from_millis(1);
+        for (policy, most) in [
+            (of(None), bounds::GRACE_MAX),
+            (of(Some(DAY)), DAY),
+            (of(Some(Duration::ZERO)), Duration::ZERO),
+            (of(Some(over)), bounds::GRACE_MAX),
+        ] {
+            assert_eq!(policy.check_grace(Duration::ZERO), Ok(Duration::ZERO));
+            assert_eq!(policy.check_grace(most), Ok(most));
+            let longer = most + Duration::from_millis(1);
+            assert_eq!(policy.check_grace(longer), Err(Field::GraceTooLong));
+        }
     }
 
     #[test]

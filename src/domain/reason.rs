@@ -57,6 +57,7 @@ reasons! {
         ExpiryRequired = "EXPIRY_REQUIRED", "tokens of this tenant must expire";
         TtlTooLong = "TTL_TOO_LONG", "the token would live longer than the tenant allows";
         TtlTooShort = "TTL_TOO_SHORT", "a time to live is at least a second";
+        GraceTooLong = "GRACE_TOO_LONG", "the earlier value would go on for longer than the tenant allows";
         InvalidTime = "INVALID_TIME", "the time is outside the years 1970 to 9999, or its nanoseconds are out of bounds";
         InvalidDuration = "INVALID_DURATION", "a duration is positive, with nanoseconds in bounds";
         InvalidPageToken = "INVALID_PAGE_TOKEN", "the page token is of another list, or damaged";
@@ -78,6 +79,7 @@ reasons! {
         Denied = "PERMISSION_DENIED", "the caller may not do this";
         Escalation = "SCOPE_ESCALATION", "the grant goes beyond what the caller holds";
         MayNotMint = "TOKEN_MAY_NOT_MINT", "tokens of this tenant may not create tokens";
+        SelfRotationOff = "SELF_ROTATION_OFF", "this tenant does not let tokens rotate themselves";
         OnBehalfOfAdmin = "ON_BEHALF_OF_ADMIN", "this tenant does not let administrators act for other administrators";
         NotVouched = "USER_NOT_VOUCHED", "another tenant vouches for the user";
         BrowserOrigin = "BROWSER_ORIGIN", "calls with a browser's Origin are refused";
@@ -114,6 +116,8 @@ reasons! {
         TokenExpired = "TOKEN_EXPIRED", "the token has expired";
         PrefixInUse = "PREFIX_IN_USE", "the tenant has had a token, so its prefix stays";
         ReservedTenant = "RESERVED_TENANT", "the reserved tenant can't be changed like this";
+        TooManyValues = "TOO_MANY_VALUES", "three earlier values of the token are still in their grace";
+        ValueNotCurrent = "VALUE_NOT_CURRENT", "only a token's current value may rotate it, and the presented one is an earlier one";
         NoUser = "CALLER_HAS_NO_USER", "the caller's token acts as no user";
     }
 }

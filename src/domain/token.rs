@@ -133,6 +133,16 @@ pub struct Use {
     pub address: Option<IpAddr>,
 }
 
+/// A value that a token had before its current one. It holds no more of it than is
+/// visible.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousValue {
+    /// The visible part.
+    pub hint: String,
+    /// From when on it is over.
+    pub ends_at: Timestamp,
+}
+
 /// A token's record. It holds no value and nothing that verifies one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -146,7 +156,7 @@ pub struct Token {
     pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// The visible part of its value.
+    /// The visible part of its current value.
     pub hint: String,
     /// What was granted.
     pub scopes: ScopeSet,
@@ -172,6 +182,10 @@ pub struct Token {
     pub disabled_at: Option<Timestamp>,
     /// Its revocation, by itself or by the earliest epoch that covers it.
     pub revocation: Option<Revocation>,
+    /// When it got its current value, if that is not its first; read for who manages it.
+    pub rotated_at: Option<Timestamp>,
+    /// The values before that end last, the latest end first; read for who manages it.
+    pub previous: Vec<PreviousValue>,
     /// Its last use, as far as it is written; not read where it is judged.
     pub last_use: Option<Use>,
 }
@@ -189,6 +203,13 @@ impl Token {
         } else {
             State::Active
         }
+    }
+
+    /// Returns whether a value of the token with this end is over. The token's last
+    /// change is in the past for everybody: a clock that is behind lets no value go on
+    /// that a rotation has ended.
+    pub fn is_over(&self, ends_at: Option<Timestamp>, now: Timestamp) -> bool {
+        ends_at.is_some_and(|end| now.max(self.updated_at) >= end)
     }
 
     /// Returns whether the record may be changed: not once expired or revoked.
@@ -233,6 +254,8 @@ mod tests {
             expires_at: None,
             disabled_at: None,
             revocation: None,
+            rotated_at: None,
+            previous: Vec::new(),
             last_use: None,
         }
     }
@@ -281,6 +304,20 @@ mod tests {
         };
         assert_eq!(token.state(at(9)), State::Active);
         assert_eq!(token.state(at(10)), State::Expired);
+    }
+
+    #[test]
+    fn at_the_instant_of_its_end_a_value_is_over_whatever_a_late_clock_says() {
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let token = Token {
+            updated_at: at(5),
+            ..token()
+        };
+        assert!(!token.is_over(None, at(9)));
+        assert!(!token.is_over(Some(at(10)), at(9)));
+        assert!(token.is_over(Some(at(10)), at(10)));
+        assert!(token.is_over(Some(at(5)), at(1)));
+        assert!(!token.is_over(Some(at(6)), at(1)));
     }
 
     #[test]

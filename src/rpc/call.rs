@@ -33,7 +33,9 @@ macro_rules! mutations {
 mutations! {
     CreateTokenRequest,
     UpdateTokenRequest,
+    RotateTokenRequest,
     RevokeTokenRequest,
+    RotateCurrentTokenRequest,
     CreateTenantRequest,
     UpdateTenantRequest,
     SuspendTenantRequest,

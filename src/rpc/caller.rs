@@ -95,7 +95,7 @@ where
 }
 
 async fn authenticate(
-    authority: &Authority,
+    authority: &Arc<Authority>,
     rpc: Rpc,
     credential: Option<HeaderValue>,
     deadline: Instant,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::read;
-use super::convert::outward;
+use super::call::{give, read};
+use super::convert::{inward, outward};
 use super::tokens::token;
 use crate::authority::Authority;
+use crate::domain::reason::Violations;
 use crate::pb;
 use crate::pb::self_service_server::SelfService;
 
@@ -36,6 +37,27 @@ impl SelfService for Service {
                 })
             },
         )
+        .await
+    }
+
+    async fn rotate_current_token(
+        &self,
+        request: Request<pb::RotateCurrentTokenRequest>,
+    ) -> Result<Response<pb::RotateCurrentTokenResponse>, Status> {
+        give(&self.0, request, |authority, call, message| async move {
+            let mut violations = Violations::default();
+            let grace = message.grace_period.as_ref();
+            let grace = inward::duration_or_none("grace_period", grace, &mut violations);
+            let rotated = authority.rotate_current_token(call, grace, violations);
+            let rotated = rotated.await?;
+            Ok(pb::RotateCurrentTokenResponse {
+                token: Some(token(&rotated.token)),
+                value: rotated.value.expose(),
+                revision: rotated.revision.to_string(),
+                // As in a creation.
+                settled: true,
+            })
+        })
         .await
     }
 }

@@ -207,6 +207,8 @@ fn populated_policy(policy: &pb::TenantPolicy) -> impl Iterator<Item = &'static 
         ("policy.unique_names", policy.unique_names),
         ("policy.tokens_may_not_mint", policy.tokens_may_not_mint),
         ("policy.admins_act_for_admins", policy.admins_act_for_admins),
+        ("policy.max_grace", policy.max_grace.is_some()),
+        ("policy.self_rotation", policy.self_rotation),
     ]
     .into_iter()
     .filter_map(|(field, given)| given.then_some(field))
@@ -224,6 +226,8 @@ fn merge(present: &mut Policy, given: Policy, mask: &Mask) {
         unique_names,
         tokens_may_not_mint,
         admins_act_for_admins,
+        max_grace,
+        self_rotation,
     } = given;
     macro_rules! put {
         ($field:ident, $path:literal) => {
@@ -240,4 +244,6 @@ fn merge(present: &mut Policy, given: Policy, mask: &Mask) {
     put!(unique_names, "policy.unique_names");
     put!(tokens_may_not_mint, "policy.tokens_may_not_mint");
     put!(admins_act_for_admins, "policy.admins_act_for_admins");
+    put!(max_grace, "policy.max_grace");
+    put!(self_rotation, "policy.self_rotation");
 }

@@ -10,6 +10,7 @@ use super::convert::{Mask, inward, outward};
 use crate::authority::create::CreateToken;
 use crate::authority::list::ListTokens;
 use crate::authority::revoke::RevokeToken;
+use crate::authority::rotate::RotateToken;
 use crate::authority::update::UpdateToken;
 use crate::authority::{Authority, Caller, Shown};
 use crate::domain::policy::Expiry;
@@ -105,6 +106,23 @@ impl TokenService for Service {
                 revision,
             },
         )
+        .await
+    }
+
+    async fn rotate_token(
+        &self,
+        request: Request<pb::RotateTokenRequest>,
+    ) -> Result<Response<pb::RotateTokenResponse>, Status> {
+        give(&self.0, request, |authority, call, message| async move {
+            let rotated = authority.rotate_token(call, rotate(message)).await?;
+            Ok(pb::RotateTokenResponse {
+                token: Some(token(&rotated.token)),
+                value: rotated.value.expose(),
+                revision: rotated.revision.to_string(),
+                // As in a creation.
+                settled: true,
+            })
+        })
         .await
     }
 
@@ -205,6 +223,19 @@ fn update(message: pb::UpdateTokenRequest) -> UpdateToken {
             .has("labels")
             .then(|| message.labels.into_iter().collect()),
         disabled: mask.has("disabled").then_some(message.disabled),
+        tenant_id: message.tenant_id,
+        token_id: message.token_id,
+        violations,
+    }
+}
+
+fn rotate(message: pb::RotateTokenRequest) -> RotateToken {
+    let mut violations = Violations::default();
+    let grace = message.grace_period.as_ref();
+    RotateToken {
+        kind: inward::kind("kind", message.kind, &mut violations),
+        etag: inward::etag(&message.etag),
+        grace: inward::duration_or_none("grace_period", grace, &mut violations),
         tenant_id: message.tenant_id,
         token_id: message.token_id,
         violations,

@@ -26,7 +26,8 @@ macro_rules! standing_columns {
 /// same snapshot, and each answer names it.
 const FIND_RECORD_BY_LOOKUP: &str = concat!(
     "SELECT h.incarnation AS head_incarnation, h.number AS head_number,
-            s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at, ",
+            s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at,
+            s.reused_at, ",
     token_columns!(),
     standing_columns!(),
     " FROM log_head h
@@ -99,6 +100,7 @@ struct VerifierRow {
     fingerprint: Option<Vec<u8>>,
     fingerprint_key: Option<String>,
     ends_at: Option<i64>,
+    reused_at: Option<i64>,
 }
 
 impl TryFrom<VerifierRow> for Verifier {
@@ -119,6 +121,7 @@ impl TryFrom<VerifierRow> for Verifier {
             secret_hash: SecretHash::new(row.secret_hash),
             fingerprint,
             ends_at: optional_time("secrets", "ends_at", row.ends_at)?,
+            reused: row.reused_at.is_some(),
         })
     }
 }

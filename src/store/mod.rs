@@ -12,6 +12,7 @@ mod memberships;
 mod page;
 mod replicas;
 mod requests;
+mod rotation;
 mod row;
 mod scopes;
 mod secrets;
@@ -56,6 +57,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         memberships::STATEMENTS,
         requests::STATEMENTS,
         replicas::STATEMENTS,
+        rotation::STATEMENTS,
         scopes::STATEMENTS,
         secrets::STATEMENTS,
         sweeps::STATEMENTS,

@@ -16,7 +16,8 @@ macro_rules! tenant_columns {
     () => {
         "tenant_id, display_name, prefix, management, expiry_required, default_ttl_ms,
          max_ttl_ms, max_tokens_per_user, unique_names, tokens_may_not_mint,
-         admins_act_for_admins, version, created_at, updated_at, suspended_at, deleted_at"
+         admins_act_for_admins, max_grace_ms, self_rotation, version, created_at, updated_at,
+         suspended_at, deleted_at"
     };
 }
 
@@ -24,7 +25,8 @@ const INSERT_TENANT: &str = concat!(
     "INSERT INTO tenants (",
     tenant_columns!(),
     ")
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12, NULL, NULL)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14,
+             NULL, NULL)
      ON CONFLICT DO NOTHING
      RETURNING tenant_id"
 );
@@ -72,7 +74,7 @@ const MARK_TENANT_CHANGED: &str = concat!(
         SET display_name = $3, prefix = $4, management = $5, expiry_required = $6,
             default_ttl_ms = $7, max_ttl_ms = $8, max_tokens_per_user = $9, unique_names = $10,
             tokens_may_not_mint = $11, admins_act_for_admins = $12,
-            version = version + 1, updated_at = $13
+            max_grace_ms = $13, self_rotation = $14, version = version + 1, updated_at = $15
       WHERE tenant_id = $1 AND version = $2 AND deleted_at IS NULL
      RETURNING ",
     tenant_columns!()
@@ -130,6 +132,8 @@ struct TenantRow {
     unique_names: bool,
     tokens_may_not_mint: bool,
     admins_act_for_admins: bool,
+    max_grace_ms: Option<i64>,
+    self_rotation: Option<bool>,
     version: i64,
     created_at: i64,
     updated_at: i64,
@@ -156,6 +160,8 @@ impl TryFrom<TenantRow> for Tenant {
                 unique_names: row.unique_names,
                 tokens_may_not_mint: row.tokens_may_not_mint,
                 admins_act_for_admins: row.admins_act_for_admins,
+                max_grace: optional_duration(TABLE, "max_grace_ms", row.max_grace_ms)?,
+                self_rotation: row.self_rotation.unwrap_or_default(),
             },
             version: Version(row.version),
             created_at: time(TABLE, "created_at", row.created_at)?,
@@ -206,6 +212,8 @@ impl Tx {
             policy.unique_names,
             policy.tokens_may_not_mint,
             policy.admins_act_for_admins,
+            millis(policy.max_grace),
+            policy.self_rotation,
             tenant.created_at.millis(),
         )?;
         Ok(row.is_some())
@@ -297,6 +305,8 @@ impl Tx {
             policy.unique_names,
             policy.tokens_may_not_mint,
             policy.admins_act_for_admins,
+            millis(policy.max_grace),
+            policy.self_rotation,
             now.millis(),
         )?;
         row.map(Tenant::try_from).transpose()

@@ -6,7 +6,8 @@ use super::row::{corrupt, optional_time, role, tenant_id, time};
 use crate::domain::change::{ChangeNumber, Version};
 use crate::domain::ids::TokenId;
 use crate::domain::scope::ScopeSet;
-use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, Token, Use};
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Kind, Owner, PreviousValue, Revocation, RevokeReason, Token, Use};
 
 const TABLE: &str = "tokens";
 
@@ -87,7 +88,24 @@ macro_rules! use_joins {
     };
 }
 
-pub(super) use {covers, revoked, token_columns, token_joins, use_columns, use_joins};
+/// The columns of a token's rotation, for who manages it: no introspection waits for
+/// them. The values before the current one, those that end last, are joined into one
+/// text.
+macro_rules! value_columns {
+    () => {
+        ", t.rotated_at,
+           (SELECT string_agg(v.text, ',')
+              FROM (SELECT CAST(s.ends_at AS TEXT) || ' ' || s.hint AS text
+                      FROM secrets s
+                     WHERE s.token_id = t.token_id AND s.ends_at IS NOT NULL
+                     ORDER BY s.ends_at DESC
+                     LIMIT 3) v) AS previous_values "
+    };
+}
+
+pub(super) use {
+    covers, revoked, token_columns, token_joins, use_columns, use_joins, value_columns,
+};
 
 #[derive(sqlx::FromRow)]
 pub(super) struct TokenRow {
@@ -118,6 +136,10 @@ pub(super) struct TokenRow {
     epoch_at: Option<i64>,
     epoch_reason: Option<String>,
     epoch_text: Option<String>,
+    #[sqlx(default)]
+    rotated_at: Option<i64>,
+    #[sqlx(default)]
+    previous_values: Option<String>,
     #[sqlx(default)]
     used_at: Option<i64>,
     #[sqlx(default)]
@@ -181,6 +203,23 @@ impl TokenRow {
             address: address.map_err(|_| corrupt("token_uses", "address"))?,
         }))
     }
+
+    fn previous(&self) -> Result<Vec<PreviousValue>, Error> {
+        let joined = self.previous_values.as_deref().unwrap_or_default();
+        let mut values = Vec::new();
+        for text in joined.split(',').filter(|text| !text.is_empty()) {
+            let value = text.split_once(' ').and_then(|(ends_at, hint)| {
+                Some(PreviousValue {
+                    hint: hint.to_owned(),
+                    ends_at: Timestamp::from_millis(ends_at.parse().ok()?)?,
+                })
+            });
+            values.push(value.ok_or_else(|| corrupt("secrets", "ends_at"))?);
+        }
+        // In what order they are joined, neither database says.
+        values.sort_by(|a, b| (b.ends_at, &b.hint).cmp(&(a.ends_at, &a.hint)));
+        Ok(values)
+    }
 }
 
 impl TryFrom<TokenRow> for Token {
@@ -202,6 +241,8 @@ impl TryFrom<TokenRow> for Token {
             expires_at: optional_time(TABLE, "expires_at", row.expires_at)?,
             disabled_at: optional_time(TABLE, "disabled_at", row.disabled_at)?,
             revocation: row.revocation()?,
+            rotated_at: optional_time(TABLE, "rotated_at", row.rotated_at)?,
+            previous: row.previous()?,
             last_use: row.last_use()?,
             name: row.name,
             hint: row.hint,

@@ -3,7 +3,9 @@
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::page::{Page, Position};
 use super::row::corrupt;
-use super::token_row::{TokenRow, revoked, token_columns, token_joins, use_columns, use_joins};
+use super::token_row::{
+    TokenRow, revoked, token_columns, token_joins, use_columns, use_joins, value_columns,
+};
 use super::{Error, NewSecret, Tx};
 use crate::domain::change::{ChangeNumber, Version};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -22,6 +24,7 @@ const FIND_TOKEN: &str = concat!(
     "SELECT ",
     token_columns!(),
     use_columns!(),
+    value_columns!(),
     " FROM tokens t ",
     token_joins!(),
     use_joins!(),
@@ -39,13 +42,15 @@ const LIST_TOKENS: &str = concat!(
     "SELECT ",
     token_columns!(),
     use_columns!(),
+    value_columns!(),
     " FROM tokens t ",
     token_joins!(),
     use_joins!(),
     " WHERE t.tenant_id = $1 AND t.kind = $2
         AND (CAST($3 AS UUID) IS NULL OR t.user_id = $3)
         AND (CAST($4 AS TEXT) IS NULL OR t.name_folded LIKE $4 ESCAPE '\\')
-        AND (CAST($5 AS TEXT) IS NULL OR t.hint = $5)
+        AND (CAST($5 AS TEXT) IS NULL
+             OR t.token_id IN (SELECT s.token_id FROM secrets s WHERE s.hint = $5))
         AND (CAST($6 AS BIGINT) IS NULL OR t.expires_at < $6)
         AND (CAST($7 AS TEXT) IS NULL
              OR $7 = CASE WHEN ",
@@ -181,6 +186,8 @@ impl NewToken {
             disabled_at: None,
             revocation: None,
             last_use: None,
+            rotated_at: None,
+            previous: Vec::new(),
         }
     }
 }
@@ -194,7 +201,7 @@ pub struct TokenFilter {
     pub user_id: Option<UserId>,
     /// Only those whose name contains this, whatever the case.
     pub name_contains: Option<String>,
-    /// Only those of this hint.
+    /// Only those of whose values one has this hint.
     pub hint: Option<String>,
     /// Only those that expire before this.
     pub expires_before: Option<Timestamp>,

@@ -4,6 +4,7 @@
 mod changes;
 mod owners;
 mod requests;
+mod rotations;
 mod winners;
 
 use std::pin::Pin;

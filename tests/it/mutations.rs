@@ -20,7 +20,9 @@ both_backends!(
 /// What a mutation is answered with when it is asked again.
 fn again(rpc: Rpc) -> &'static str {
     match rpc {
-        Rpc::CreateToken => "AlreadyExists REQUEST_ALREADY_DONE",
+        Rpc::CreateToken | Rpc::RotateToken => "AlreadyExists REQUEST_ALREADY_DONE",
+        // The caller's value went with it.
+        Rpc::RotateCurrentToken => "Unauthenticated CALLER_UNAUTHENTICATED",
         _ => "OK",
     }
 }
@@ -57,6 +59,7 @@ async fn every_mutation_is_written_down_and_made_once(backend: Backend) {
         let mut fields = scene.request(rpc);
         fields.push(("request_id", Value::String("first".into())));
         scene.prepare(rpc).await;
+        let caller_id = own_id(&actor).await;
         let what = rpc.path();
         // A new tenant's log is its own.
         let log = if rpc == Rpc::CreateTenant {
@@ -78,7 +81,7 @@ async fn every_mutation_is_written_down_and_made_once(backend: Backend) {
         let events = events_of(&t, rpc, &log).await;
         assert_eq!(events.len(), before + 1, "{what} is not in the log once");
         let caller = events[0].caller.clone().unwrap();
-        assert_eq!(caller.token_id, own_id(&actor).await, "{what}");
+        assert_eq!(caller.token_id, caller_id, "{what}");
         assert!(!events[0].call_id.is_empty(), "{what}");
 
         // The same answer, bytes and all, though things may have moved on.

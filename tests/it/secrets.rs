@@ -159,6 +159,20 @@ async fn tokens(t: &TestServer, flow: &mut Flow, people: &People) -> String {
     };
     flow.good(&people.alice, "TokenService/UpdateToken", &request)
         .await;
+    for seconds in [60, 0] {
+        let request = pb::RotateTokenRequest {
+            tenant_id: TENANT.into(),
+            token_id: token_id.clone(),
+            grace_period: Some(prost_types::Duration { seconds, nanos: 0 }),
+            ..Default::default()
+        };
+        flow.good(&people.admin, "TokenService/RotateToken", &request)
+            .await;
+    }
+    let request = pb::RotateCurrentTokenRequest::default();
+    let rolling = t.resource_server().await;
+    flow.good(&rolling, "SelfService/RotateCurrentToken", &request)
+        .await;
     let request = pb::GetTokenRequest {
         tenant_id: TENANT.into(),
         token_id: token_id.clone(),

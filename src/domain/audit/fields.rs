@@ -109,6 +109,8 @@ impl Audited for Policy {
             unique_names,
             tokens_may_not_mint,
             admins_act_for_admins,
+            max_grace,
+            self_rotation,
         } = self;
         fields! {
             "policy.token_management": match management {
@@ -122,6 +124,8 @@ impl Audited for Policy {
             "policy.unique_names": yes(*unique_names),
             "policy.tokens_may_not_mint": yes(*tokens_may_not_mint),
             "policy.admins_act_for_admins": yes(*admins_act_for_admins),
+            "policy.max_grace": millis(*max_grace),
+            "policy.self_rotation": yes(*self_rotation),
         }
     }
 }

@@ -82,8 +82,23 @@ pub fn timestamp(
     violations.check(field, at)
 }
 
-/// Reads a length of time, truncated to milliseconds, as the store keeps it.
+/// Reads a length of time, truncated to milliseconds, as the store keeps it; none at all
+/// is a violation.
 pub fn duration(
+    field: &str,
+    given: Option<&WireDuration>,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    let given = given?;
+    if (given.seconds, given.nanos) == (0, 0) {
+        violations.add(field, Field::InvalidDuration);
+        return None;
+    }
+    duration_or_none(field, Some(given), violations)
+}
+
+/// As [`duration`], where a length of zero says: none at all.
+pub fn duration_or_none(
     field: &str,
     given: Option<&WireDuration>,
     violations: &mut Violations,
@@ -91,7 +106,7 @@ pub fn duration(
     let given = given?;
     let parts = (u64::try_from(given.seconds), u32::try_from(given.nanos));
     let duration = match parts {
-        (Ok(seconds), Ok(nanos @ 0..1_000_000_000)) if (seconds, nanos) != (0, 0) => {
+        (Ok(seconds), Ok(nanos @ 0..1_000_000_000)) => {
             Ok(Duration::new(seconds, nanos - nanos % 1_000_000))
         }
         _ => Err(Field::InvalidDuration),
@@ -174,6 +189,8 @@ pub const POLICY_FIELDS: &[&str] = &[
     "policy.unique_names",
     "policy.tokens_may_not_mint",
     "policy.admins_act_for_admins",
+    "policy.max_grace",
+    "policy.self_rotation",
 ];
 
 /// Reads those of a policy's fields that the mask names; the others have their
@@ -200,11 +217,16 @@ pub fn policy(given: &pb::TenantPolicy, mask: &Mask, violations: &mut Violations
         let most = u32::try_from(given.max_tokens_per_user).map_err(|_| Field::OutOfRange);
         policy.max_tokens_per_user = violations.check(field, most).filter(|most| *most > 0);
     }
+    let field = "policy.max_grace";
+    if has(field) {
+        policy.max_grace = duration_or_none(field, given.max_grace.as_ref(), violations);
+    }
     policy.expiry_required = has("policy.expiry_required") && given.expiry_required;
     policy.unique_names = has("policy.unique_names") && given.unique_names;
     policy.tokens_may_not_mint = has("policy.tokens_may_not_mint") && given.tokens_may_not_mint;
     policy.admins_act_for_admins =
         has("policy.admins_act_for_admins") && given.admins_act_for_admins;
+    policy.self_rotation = has("policy.self_rotation") && given.self_rotation;
     policy
 }
 

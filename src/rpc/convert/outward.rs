@@ -123,6 +123,16 @@ pub fn token(token: &Token, effective: &ScopeSet, now: Timestamp) -> pb::Token {
             .map(|revocation| revocation.text.clone())
             .unwrap_or_default(),
         etag: etag(token.version),
+        rotate_time: token.rotated_at.map(timestamp),
+        previous_values: token
+            .previous
+            .iter()
+            .filter(|value| value.ends_at > now)
+            .map(|value| pb::TokenValue {
+                hint: value.hint.clone(),
+                end_time: Some(timestamp(value.ends_at)),
+            })
+            .collect(),
         last_used_time: last_use.map(|last| timestamp(last.at)),
         last_used_by: last_use
             .and_then(|last| last.by)
@@ -168,6 +178,8 @@ pub fn policy(policy: &Policy) -> pb::TenantPolicy {
         unique_names: policy.unique_names,
         tokens_may_not_mint: policy.tokens_may_not_mint,
         admins_act_for_admins: policy.admins_act_for_admins,
+        max_grace: policy.max_grace.map(duration),
+        self_rotation: policy.self_rotation,
     }
 }
 
@@ -244,7 +256,7 @@ mod tests {
     use super::*;
     use crate::domain::catalog::{Profile, Scope};
     use crate::domain::change::ChangeNumber;
-    use crate::domain::token::{Owner, Revocation, Use};
+    use crate::domain::token::{Owner, PreviousValue, Revocation, Use};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()
@@ -280,6 +292,13 @@ mod tests {
             expires_at: Some(at(9_000)),
             disabled_at: None,
             revocation: None,
+            rotated_at: Some(at(2_000)),
+            previous: [("ody_later", 5_001), ("ody_over", 5_000)]
+                .map(|(hint, ends_at)| PreviousValue {
+                    hint: hint.to_owned(),
+                    ends_at: at(ends_at),
+                })
+                .into(),
             last_use: Some(Use {
                 at: at(4_000),
                 by: Some(uuid::Uuid::from_u128(4).into()),
@@ -313,6 +332,12 @@ mod tests {
             revoke_reason: pb::RevokeReason::Unspecified.into(),
             revoke_reason_text: String::new(),
             etag: "4".to_owned(),
+            rotate_time: Some(wire(2, 0)),
+            // What is over by now is not among them.
+            previous_values: vec![pb::TokenValue {
+                hint: "ody_later".to_owned(),
+                end_time: Some(wire(5, 1_000_000)),
+            }],
             last_used_time: Some(wire(4, 0)),
             last_used_by: format!("tok_{zeros}4"),
             last_used_address: "2001:db8::1".to_owned(),

@@ -12,6 +12,7 @@ use token_authority::authority::access::{Effect, Rpc};
 use token_authority::authority::create::CreateToken;
 use token_authority::authority::requests::RequestId;
 use token_authority::authority::revoke::RevokeToken;
+use token_authority::authority::rotate::RotateToken;
 use token_authority::authority::scopes::UpdateCatalog;
 use token_authority::authority::tenants::{CreateTenant, PolicyChange, UpdateTenant};
 use token_authority::authority::update::UpdateToken;
@@ -32,7 +33,7 @@ use crate::support::{Backend, Database, ManualClock, SeededEntropy};
 /// An authority that nobody else reaches, over a database of its own.
 pub(super) struct Installation {
     pub(super) database: Database,
-    authority: Authority,
+    authority: Arc<Authority>,
     operator: Caller,
     subjects: AtomicUsize,
     _directory: TempDir,
@@ -69,7 +70,7 @@ impl Installation {
             clock: Arc::new(ManualClock::new()),
             entropy: Arc::new(SeededEntropy::new(42)),
         };
-        let authority = open_authority(&config, world).await.unwrap();
+        let authority = Arc::new(open_authority(&config, world).await.unwrap());
         let mut operator = String::new();
         let made = authority.bootstrap(|value| {
             operator = value.expose();
@@ -168,6 +169,12 @@ impl Installation {
             Rpc::RevokeToken => {
                 mutation!(a.revoke_token(by_operator, revoked(tenant_id, token_id)))
             }
+            Rpc::RotateToken => {
+                mutation!(a.rotate_token(by_operator, rotated(tenant_id, token_id)))
+            }
+            Rpc::RotateCurrentToken => {
+                mutation!(a.rotate_current_token(call_of(member, rpc), None, none))
+            }
             Rpc::CreateTenant => {
                 let new = format!("{tenant_id}-new");
                 mutation!(a.create_tenant(by_operator, tenant(&new)))
@@ -250,7 +257,10 @@ fn tenant(tenant_id: &str) -> CreateTenant {
         tenant_id: tenant_id.into(),
         display_name: String::new(),
         prefix: format!("{}_", tenant_id.replace('-', "")),
-        policy: Policy::default(),
+        policy: Policy {
+            self_rotation: true,
+            ..Policy::default()
+        },
         violations: Violations::default(),
     }
 }
@@ -333,6 +343,17 @@ fn renamed(tenant_id: &str, token_id: &str) -> UpdateToken {
         expiry: None,
         labels: None,
         disabled: None,
+        violations: Violations::default(),
+    }
+}
+
+fn rotated(tenant_id: &str, token_id: &str) -> RotateToken {
+    RotateToken {
+        tenant_id: tenant_id.into(),
+        token_id: token_id.into(),
+        kind: None,
+        etag: None,
+        grace: Some(Duration::from_secs(60)),
         violations: Violations::default(),
     }
 }

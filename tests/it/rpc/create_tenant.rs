@@ -53,6 +53,8 @@ async fn the_whole_answer_of_a_tenant_with_every_default(backend: Backend) {
                             unique_names: false,
                             tokens_may_not_mint: false,
                             admins_act_for_admins: false,
+                            max_grace: None,
+                            self_rotation: false,
                         },
                     ),
                     create_time: Some(
@@ -101,6 +103,8 @@ async fn every_rule_of_the_policy_is_kept(backend: Backend) {
         unique_names: true,
         tokens_may_not_mint: true,
         admins_act_for_admins: true,
+        max_grace: Some(seconds(30 * 24 * 60 * 60)),
+        self_rotation: true,
     };
     // Each alone, so that none stands in for another.
     let each = [
@@ -134,6 +138,14 @@ async fn every_rule_of_the_policy_is_kept(backend: Backend) {
         },
         pb::TenantPolicy {
             admins_act_for_admins: true,
+            ..Default::default()
+        },
+        pb::TenantPolicy {
+            max_grace: Some(seconds(0)),
+            ..Default::default()
+        },
+        pb::TenantPolicy {
+            self_rotation: true,
             ..Default::default()
         },
         policy,

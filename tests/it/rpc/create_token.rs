@@ -105,6 +105,8 @@ async fn the_whole_answer_of_a_creation(backend: Backend) {
                     revoke_reason: Unspecified,
                     revoke_reason_text: "",
                     etag: "1",
+                    rotate_time: None,
+                    previous_values: [],
                     last_used_time: None,
                     last_used_by: "",
                     last_used_address: "",

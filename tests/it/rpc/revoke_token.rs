@@ -87,6 +87,8 @@ async fn the_first_revocation_stands(backend: Backend) {
                     revoke_reason: Compromised,
                     revoke_reason_text: "posted in a chat",
                     etag: "2",
+                    rotate_time: None,
+                    previous_values: [],
                     last_used_time: None,
                     last_used_by: "",
                     last_used_address: "",

@@ -45,6 +45,8 @@ fn full() -> pb::TenantPolicy {
         unique_names: true,
         tokens_may_not_mint: false,
         admins_act_for_admins: true,
+        max_grace: Some(seconds(3600)),
+        self_rotation: true,
     }
 }
 
@@ -70,6 +72,8 @@ fn other() -> pb::TenantPolicy {
         unique_names: false,
         tokens_may_not_mint: true,
         admins_act_for_admins: false,
+        max_grace: Some(seconds(0)),
+        self_rotation: false,
     }
 }
 
@@ -95,7 +99,7 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         });
         assert_eq!(update(&operator, restore).await.policy, Some(full()));
     };
-    let each: [(&str, Change); 8] = [
+    let each: [(&str, Change); 10] = [
         ("token_management", |policy| policy.token_management = 1),
         ("expiry_required", |policy| policy.expiry_required = false),
         ("default_ttl", |policy| {
@@ -112,6 +116,8 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         ("admins_act_for_admins", |policy| {
             policy.admins_act_for_admins = false;
         }),
+        ("max_grace", |policy| policy.max_grace = Some(seconds(0))),
+        ("self_rotation", |policy| policy.self_rotation = false),
     ];
     let changed = |from: pb::TenantPolicy, change: Change| {
         let mut policy = from;
@@ -146,6 +152,7 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         expiry_required: true,
         unique_names: true,
         admins_act_for_admins: true,
+        self_rotation: true,
         ..other()
     };
     check(&[], Some(other()), populated).await;

@@ -61,6 +61,8 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                     revoke_reason: Unspecified,
                     revoke_reason_text: "",
                     etag: "1",
+                    rotate_time: None,
+                    previous_values: [],
                     last_used_time: None,
                     last_used_by: "",
                     last_used_address: "",
@@ -82,6 +84,8 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                             unique_names: false,
                             tokens_may_not_mint: false,
                             admins_act_for_admins: false,
+                            max_grace: None,
+                            self_rotation: false,
                         },
                     ),
                     create_time: Some(

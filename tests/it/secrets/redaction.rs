@@ -17,6 +17,16 @@ fn debug_shows_no_value() {
         revision: "r.1".into(),
         ..Default::default()
     };
+    let rotated = pb::RotateTokenResponse {
+        value: VALUE.into(),
+        revision: "r.1".into(),
+        ..Default::default()
+    };
+    let rolled = pb::RotateCurrentTokenResponse {
+        value: VALUE.into(),
+        revision: "r.1".into(),
+        ..Default::default()
+    };
     let list = pb::ListTokensRequest {
         tenant_id: "acme".into(),
         hint: VALUE.into(),
@@ -28,6 +38,8 @@ fn debug_shows_no_value() {
     for shown in [
         format!("{introspect:?} {introspect:#?}"),
         format!("{created:?} {created:#?}"),
+        format!("{rotated:?} {rotated:#?}"),
+        format!("{rolled:?} {rolled:#?}"),
         format!("{list:?} {list:#?}"),
         format!("{batch:?} {batch:#?}"),
     ] {
@@ -60,5 +72,5 @@ fn every_message_with_a_redacted_field_has_its_debug_written_by_hand() {
         );
         redacted += usize::from(secret);
     }
-    assert_eq!(redacted, 3);
+    assert_eq!(redacted, 5);
 }

@@ -7,6 +7,7 @@ mod fingerprints;
 mod introspection;
 mod memberships;
 mod replicas;
+mod rotation;
 mod scopes;
 mod tenants;
 mod token_lists;

@@ -31,6 +31,8 @@ fn strict_policy() -> Policy {
         unique_names: true,
         tokens_may_not_mint: true,
         admins_act_for_admins: true,
+        max_grace: Some(Duration::from_millis(86_400_002)),
+        self_rotation: true,
     }
 }
 
@@ -57,6 +59,11 @@ async fn a_tenant_comes_back_with_every_field(backend: Backend) {
         Policy {
             admins_act_for_admins: true,
             max_ttl: Some(Duration::from_secs(2)),
+            ..Policy::default()
+        },
+        Policy {
+            self_rotation: true,
+            max_grace: Some(Duration::ZERO),
             ..Policy::default()
         },
     ];

@@ -80,6 +80,8 @@ async fn full(world: &World) -> (NewToken, NewSecret, Token) {
         expires_at: new.expires_at,
         disabled_at: None,
         revocation: None,
+        rotated_at: None,
+        previous: Vec::new(),
         last_use: None,
     };
     (token, secret, expected)

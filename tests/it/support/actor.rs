@@ -118,7 +118,7 @@ impl Actor {
             .map_err(|error| Status::unknown(error.to_string()))?;
         let answer = client.unary(self.call(message), path.parse().unwrap(), Bytes);
         let answer = answer.await?.into_inner();
-        if path.ends_with("/CreateToken") {
+        if gives_value(path) {
             let created = pb::CreateTokenResponse::decode(answer.as_slice()).unwrap();
             self.issued.add(&created.value);
         }
@@ -207,6 +207,12 @@ impl Actor {
             .await?
             .into_inner())
     }
+}
+
+/// Returns whether an RPC answers with a value, as [`pb::CreateTokenResponse`] does.
+pub(crate) fn gives_value(path: &str) -> bool {
+    let (_, method) = path.rsplit_once('/').unwrap();
+    ["CreateToken", "RotateToken", "RotateCurrentToken"].contains(&method)
 }
 
 /// Returns a refusal as its code and reason, and its violations with theirs.

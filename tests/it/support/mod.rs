@@ -3,6 +3,7 @@
 mod actor;
 mod clock;
 mod database;
+mod events;
 pub(crate) mod invariants;
 mod logs;
 mod manage;
@@ -12,9 +13,10 @@ mod rows;
 mod server;
 pub(crate) mod tokens;
 
-pub(crate) use actor::{Actor, Issued, refusal, refused};
+pub(crate) use actor::{Actor, Issued, gives_value, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
 pub(crate) use database::{Backend, Database, Raw};
+pub(crate) use events::events;
 pub(crate) use logs::in_parallel;
 pub(crate) use manage::{
     administrators_only, guarded_by_etag, mask, message, operators_only, outcome, pages, share,

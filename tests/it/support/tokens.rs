@@ -28,6 +28,8 @@ calls! {
     get: tokens.get_token(GetTokenRequest) -> GetTokenResponse,
     list: tokens.list_tokens(ListTokensRequest) -> ListTokensResponse,
     update: tokens.update_token(UpdateTokenRequest) -> UpdateTokenResponse,
+    rotate: tokens.rotate_token(RotateTokenRequest) -> RotateTokenResponse,
+    roll: me.rotate_current_token(RotateCurrentTokenRequest) -> RotateCurrentTokenResponse,
     revoke: tokens.revoke_token(RevokeTokenRequest) -> RevokeTokenResponse,
     batch: introspection.batch_introspect(BatchIntrospectRequest) -> BatchIntrospectResponse,
     who_am_i: me.who_am_i(WhoAmIRequest) -> WhoAmIResponse,
@@ -264,4 +266,36 @@ pub(crate) fn until(token_id: &str, seconds: Option<i64>) -> pb::UpdateTokenRequ
 pub(crate) async fn own_id(actor: &Actor) -> String {
     let me = who_am_i(actor, pb::WhoAmIRequest {}).await.unwrap();
     me.token.unwrap().token_id
+}
+
+/// Names a token of the caller's tenant to be rotated, its value to go on for so many
+/// seconds.
+pub(crate) fn rotation(token_id: &str, grace: i64) -> pb::RotateTokenRequest {
+    pb::RotateTokenRequest {
+        tenant_id: "active".into(),
+        token_id: token_id.into(),
+        grace_period: Some(Duration {
+            seconds: grace,
+            nanos: 0,
+        }),
+        ..Default::default()
+    }
+}
+
+/// Rotates a token, which must succeed; returns its record and its new value.
+pub(crate) async fn rotated(actor: &Actor, request: pb::RotateTokenRequest) -> (pb::Token, String) {
+    let rotated = rotate(actor, request).await.unwrap();
+    (rotated.token.unwrap(), rotated.value)
+}
+
+/// Asks for a new value of the caller's own token, the present one to go on for so many
+/// seconds.
+pub(crate) fn rolling(grace: i64) -> pb::RotateCurrentTokenRequest {
+    pb::RotateCurrentTokenRequest {
+        grace_period: Some(Duration {
+            seconds: grace,
+            nanos: 0,
+        }),
+        ..Default::default()
+    }
 }

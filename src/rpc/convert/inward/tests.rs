@@ -191,10 +191,18 @@ fn a_policy_comes_back() {
         unique_names: true,
         tokens_may_not_mint: true,
         admins_act_for_admins: true,
+        max_grace: Some(Duration::from_secs(7)),
+        self_rotation: true,
     };
     let all = Mask::all(POLICY_FIELDS);
     let came = read(|v| policy(&outward::policy(&given), &all, v));
     assert_eq!(came, Ok(given));
+    let strict = Policy {
+        max_grace: Some(Duration::ZERO),
+        ..Policy::default()
+    };
+    let came = read(|v| policy(&outward::policy(&strict), &all, v));
+    assert_eq!(came, Ok(strict));
     let none = pb::TenantPolicy::default();
     assert_eq!(read(|v| policy(&none, &all, v)), Ok(Policy::default()));
 }
