@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test check fmt docs proto-baseline
+.PHONY: help build quickstart test measure-revoke-all check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -12,6 +12,9 @@ quickstart: ## the whole story on a fresh temporary database, then keep serving
 
 test: ## run every test on SQLite and on a throw-away PostgreSQL
 	scripts/test.sh
+
+measure-revoke-all: ## print what revoking 10 and 50,000 tokens at once takes, on both databases
+	scripts/with-postgres.sh cargo test --locked --test it revoke_all_tokens_many::measure -- --ignored --nocapture --test-threads 1
 
 check: ## format, lints, docs, licences, protocol, scripts; installs nothing
 	scripts/check.sh

@@ -88,8 +88,11 @@ table! {
     ListTokens:      "TokenService",         TokensRead,    Reads;
     UpdateToken:     "TokenService",         TokensWrite,   Mutates;
     RevokeToken:     "TokenService",         TokensWrite,   Mutates;
+    BatchRevokeTokens:  "TokenService",      TokensWrite,   Mutates;
+    RevokeAllTokens: "TokenService",         TenantAdmin,   Mutates;
 
     WhoAmI:          "SelfService",          Authenticated, Reads;
+    RevokeCurrentToken: "SelfService",       Authenticated, Mutates;
 
     CreateTenant:    "TenantService",        Operator,      Mutates;
     GetTenant:       "TenantService",        Authenticated, Reads;

@@ -14,6 +14,8 @@ pub mod list;
 pub mod members;
 pub mod requests;
 pub mod revoke;
+pub mod revoke_all;
+pub mod revoke_batch;
 mod scene;
 pub mod scopes;
 pub mod tenants;

@@ -10,6 +10,8 @@ use super::convert::{Mask, inward, outward};
 use crate::authority::create::CreateToken;
 use crate::authority::list::ListTokens;
 use crate::authority::revoke::RevokeToken;
+use crate::authority::revoke_all::RevokeAllTokens;
+use crate::authority::revoke_batch::BatchRevokeTokens;
 use crate::authority::update::UpdateToken;
 use crate::authority::{Authority, Caller, Shown};
 use crate::domain::policy::Expiry;
@@ -132,6 +134,61 @@ impl TokenService for Service {
                 token: Some(token(&shown)),
                 revision,
             },
+        )
+        .await
+    }
+
+    async fn batch_revoke_tokens(
+        &self,
+        request: Request<pb::BatchRevokeTokensRequest>,
+    ) -> Result<Response<pb::BatchRevokeTokensResponse>, Status> {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                let mut violations = Violations::default();
+                let reason = inward::revoke_reason("reason", message.reason, &mut violations);
+                let command = BatchRevokeTokens {
+                    kind: inward::kind("kind", message.kind, &mut violations),
+                    tenant_id: message.tenant_id,
+                    token_ids: message.token_ids,
+                    reason: reason.unwrap_or(RevokeReason::Unspecified),
+                    reason_text: message.reason_text,
+                    violations,
+                };
+                authority.batch_revoke_tokens(call, command).await
+            },
+            |_, batch, revision| pb::BatchRevokeTokensResponse {
+                // At most as many as a batch has.
+                revoked_count: i32::try_from(batch.revoked).unwrap_or(i32::MAX),
+                missing_token_ids: batch.missing.iter().map(ToString::to_string).collect(),
+                revision,
+            },
+        )
+        .await
+    }
+
+    async fn revoke_all_tokens(
+        &self,
+        request: Request<pb::RevokeAllTokensRequest>,
+    ) -> Result<Response<pb::RevokeAllTokensResponse>, Status> {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                let mut violations = Violations::default();
+                let reason = inward::revoke_reason("reason", message.reason, &mut violations);
+                let command = RevokeAllTokens {
+                    kinds: inward::kinds("kinds", &message.kinds, &mut violations),
+                    tenant_id: message.tenant_id,
+                    user_id: message.user_id,
+                    reason: reason.unwrap_or(RevokeReason::Unspecified),
+                    reason_text: message.reason_text,
+                    violations,
+                };
+                authority.revoke_all_tokens(call, command).await
+            },
+            |_, (), revision| pb::RevokeAllTokensResponse { revision },
         )
         .await
     }

@@ -123,12 +123,15 @@ impl<'a> Scene<'a> {
                 request.set_field_by_name("token", text(&self.value));
                 vec![("requests", Value::List(vec![Value::Message(request)]))]
             }
-            Rpc::WhoAmI | Rpc::ListTenants => vec![],
+            Rpc::WhoAmI | Rpc::RevokeCurrentToken | Rpc::ListTenants => vec![],
             Rpc::CreateToken => {
                 let kind = Value::EnumNumber(pb::TokenKind::Api.into());
                 vec![tenant, user, ("name", text("new")), ("kind", kind)]
             }
             Rpc::GetToken | Rpc::RevokeToken => vec![tenant, token],
+            Rpc::BatchRevokeTokens => {
+                vec![tenant, ("token_ids", Value::List(vec![token.1]))]
+            }
             Rpc::UpdateToken => vec![tenant, token, ("name", text("renamed"))],
             Rpc::CreateTenant => {
                 let fresh = format!("{}-2", self.tenant.tenant_id);
@@ -150,6 +153,7 @@ impl<'a> Scene<'a> {
             | Rpc::SuspendUser
             | Rpc::ResumeUser
             | Rpc::DeleteUser
+            | Rpc::RevokeAllTokens
             | Rpc::RemoveMember => vec![tenant, user],
             Rpc::UpdateUser => vec![tenant, user, name],
             Rpc::AddMember => vec![tenant, ("user_id", text(&self.outsider_id))],
@@ -172,7 +176,12 @@ impl<'a> Scene<'a> {
 fn names_tenant(rpc: Rpc) -> bool {
     !matches!(
         rpc,
-        Rpc::Introspect | Rpc::BatchIntrospect | Rpc::WhoAmI | Rpc::ListTenants | Rpc::CreateTenant
+        Rpc::Introspect
+            | Rpc::BatchIntrospect
+            | Rpc::WhoAmI
+            | Rpc::RevokeCurrentToken
+            | Rpc::ListTenants
+            | Rpc::CreateTenant
     )
 }
 
@@ -237,11 +246,15 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         );
 
         // Another tenant's administrator: the tenant is not there.
-        let outside = attempt(&stranger.admin).await;
-        let expected = if rpc == Rpc::WhoAmI {
-            "OK"
-        } else if names_tenant(rpc) {
+        let outsider = stranger
+            .admin
+            .issue("outsider", &["authority:tenant.admin"])
+            .await;
+        let outside = attempt(&t.actor(&outsider.value)).await;
+        let expected = if names_tenant(rpc) {
             "NotFound TENANT_NOT_FOUND"
+        } else if rpc.need() == Need::Authenticated {
+            "OK"
         } else {
             "PermissionDenied PERMISSION_DENIED"
         };
@@ -276,7 +289,8 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         };
         if let Some(own) = own {
             let member = scene.token(pb::Role::Member, &[own]).await;
-            let expected = if rpc == Rpc::ListTokens {
+            // Those that are not there are told, not refused.
+            let expected = if matches!(rpc, Rpc::ListTokens | Rpc::BatchRevokeTokens) {
                 "OK"
             } else if rpc == Rpc::CreateToken {
                 "PermissionDenied PERMISSION_DENIED"

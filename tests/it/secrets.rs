@@ -3,6 +3,7 @@
 
 mod flow;
 mod redaction;
+mod revocations;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -337,6 +338,7 @@ async fn end(t: &TestServer, flow: &mut Flow, people: &People, token_id: &str) {
     };
     flow.good(&people.admin, "TokenService/RevokeToken", &request)
         .await;
+    revocations::make(t, flow, people).await;
     let request = pb::SuspendTenantRequest {
         tenant_id: tenant_id.clone(),
         ..Default::default()

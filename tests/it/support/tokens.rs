@@ -29,6 +29,9 @@ calls! {
     list: tokens.list_tokens(ListTokensRequest) -> ListTokensResponse,
     update: tokens.update_token(UpdateTokenRequest) -> UpdateTokenResponse,
     revoke: tokens.revoke_token(RevokeTokenRequest) -> RevokeTokenResponse,
+    batch_revoke: tokens.batch_revoke_tokens(BatchRevokeTokensRequest) -> BatchRevokeTokensResponse,
+    revoke_all: tokens.revoke_all_tokens(RevokeAllTokensRequest) -> RevokeAllTokensResponse,
+    revoke_current: me.revoke_current_token(RevokeCurrentTokenRequest) -> RevokeCurrentTokenResponse,
     batch: introspection.batch_introspect(BatchIntrospectRequest) -> BatchIntrospectResponse,
     who_am_i: me.who_am_i(WhoAmIRequest) -> WhoAmIResponse,
 }

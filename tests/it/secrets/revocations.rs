@@ -1,0 +1,35 @@
+//! The ways to revoke, beside `RevokeToken`.
+
+use token_authority::pb;
+
+use super::flow::Flow;
+use super::{People, TENANT};
+use crate::support::TestServer;
+
+/// Revokes several tokens at once, and a caller's own.
+pub(super) async fn make(t: &TestServer, flow: &mut Flow, people: &People) {
+    let spare = people.admin.issue("spare", &["read"]).await;
+    let request = pb::BatchRevokeTokensRequest {
+        tenant_id: TENANT.into(),
+        token_ids: vec![spare.token.unwrap().token_id],
+        reason_text: "spare".into(),
+        ..Default::default()
+    };
+    flow.good(&people.admin, "TokenService/BatchRevokeTokens", &request)
+        .await;
+    let own = t.actor(&people.admin.issue("own", &["read"]).await.value);
+    let request = pb::RevokeCurrentTokenRequest {
+        reason_text: "done with".into(),
+        ..Default::default()
+    };
+    flow.good(&own, "SelfService/RevokeCurrentToken", &request)
+        .await;
+    let request = pb::RevokeAllTokensRequest {
+        tenant_id: TENANT.into(),
+        user_id: people.alice_id.clone(),
+        reason_text: "all of them".into(),
+        ..Default::default()
+    };
+    flow.good(&people.admin, "TokenService/RevokeAllTokens", &request)
+        .await;
+}
