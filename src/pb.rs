@@ -56,3 +56,11 @@ impl fmt::Debug for ListTokensRequest {
             .finish()
     }
 }
+
+impl fmt::Debug for RevokeExposedTokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevokeExposedTokenRequest")
+            .field("value", &REDACTED)
+            .finish()
+    }
+}

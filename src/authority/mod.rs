@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod caller;
 pub mod create;
 mod error;
+pub mod exposed;
 mod grant;
 pub mod hasher;
 pub mod introspect;
@@ -35,6 +36,7 @@ use tracing::Instrument as _;
 use self::access::Rpc;
 pub use self::caller::Caller;
 pub use self::error::Error;
+use self::exposed::Exposures;
 use self::hasher::Hasher;
 use self::keyring::Keyring;
 use self::requests::RequestId;
@@ -57,6 +59,7 @@ pub struct Authority {
     keyring: Keyring,
     hasher: Hasher,
     in_flight: InFlight,
+    exposures: Exposures,
     incarnation: String,
     /// The highest number that this process has seen committed.
     seen: AtomicI64,
@@ -75,6 +78,17 @@ pub struct Call {
     pub trace_id: String,
     /// The id under which it may be asked again, if it has one.
     pub request: Option<RequestId>,
+    /// After this nothing is begun any more; what was begun is finished.
+    pub deadline: Instant,
+}
+
+/// A call that needs no credential: nobody is known to make it.
+#[derive(Clone, Debug)]
+pub struct OpenCall {
+    /// The call's `x-request-id`, for the audit log.
+    pub call_id: String,
+    /// The W3C trace that the call is part of, if any.
+    pub trace_id: String,
     /// After this nothing is begun any more; what was begun is finished.
     pub deadline: Instant,
 }
@@ -109,6 +123,7 @@ impl Authority {
             keyring,
             hasher,
             in_flight: InFlight::default(),
+            exposures: Exposures::default(),
             incarnation: head.incarnation,
             seen: AtomicI64::new(head.number.0),
         })

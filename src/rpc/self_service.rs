@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::{mutate, read};
+use super::call::{mutate, open, read};
 use super::convert::{inward, outward};
 use super::tokens::token;
 use crate::authority::Authority;
@@ -60,6 +60,17 @@ impl SelfService for Service {
             },
             |_, (), revision| pb::RevokeCurrentTokenResponse { revision },
         )
+        .await
+    }
+    async fn revoke_exposed_token(
+        &self,
+        request: Request<pb::RevokeExposedTokenRequest>,
+    ) -> Result<Response<pb::RevokeExposedTokenResponse>, Status> {
+        open(&self.0, request, |authority, call, message| async move {
+            let value = message.value;
+            authority.revoke_exposed_token(call, &value).await?;
+            Ok(pb::RevokeExposedTokenResponse {})
+        })
         .await
     }
 }

@@ -129,6 +129,7 @@ impl<'a> Scene<'a> {
                 vec![tenant, user, ("name", text("new")), ("kind", kind)]
             }
             Rpc::GetToken | Rpc::RevokeToken => vec![tenant, token],
+            Rpc::RevokeExposedToken => vec![("value", text(&self.value))],
             Rpc::BatchRevokeTokens => {
                 vec![tenant, ("token_ids", Value::List(vec![token.1]))]
             }
@@ -180,6 +181,7 @@ fn names_tenant(rpc: Rpc) -> bool {
             | Rpc::BatchIntrospect
             | Rpc::WhoAmI
             | Rpc::RevokeCurrentToken
+            | Rpc::RevokeExposedToken
             | Rpc::ListTenants
             | Rpc::CreateTenant
     )
@@ -195,7 +197,7 @@ fn method(rpc: Rpc) -> MethodDescriptor {
 /// The permissions that do not suffice for a need, each alone.
 fn short_of(need: Need) -> &'static [&'static str] {
     match need {
-        Need::Authenticated => &[],
+        Need::Nothing | Need::Authenticated => &[],
         Need::Introspect | Need::Operator => &[
             "authority:tokens.read",
             "authority:tokens.write",
@@ -225,7 +227,12 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         let what = rpc.path();
 
         // No credential, one that was never given out, and one that is over.
-        let unauthenticated = "Unauthenticated CALLER_UNAUTHENTICATED";
+        let open = rpc.need() == Need::Nothing;
+        let unauthenticated = if open {
+            "OK"
+        } else {
+            "Unauthenticated CALLER_UNAUTHENTICATED"
+        };
         assert_eq!(attempt(&t.nobody()).await, unauthenticated, "{what}");
         assert_eq!(
             attempt(&t.actor("nonsense")).await,
@@ -253,7 +260,7 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         let outside = attempt(&t.actor(&outsider.value)).await;
         let expected = if names_tenant(rpc) {
             "NotFound TENANT_NOT_FOUND"
-        } else if rpc.need() == Need::Authenticated {
+        } else if open || rpc.need() == Need::Authenticated {
             "OK"
         } else {
             "PermissionDenied PERMISSION_DENIED"
@@ -265,7 +272,7 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
 
         // One's own tenant, without the permission: whatever the user's role is.
         let bare = scene.token(pb::Role::Admin, &[]).await;
-        let expected = if rpc.need() == Need::Authenticated {
+        let expected = if open || rpc.need() == Need::Authenticated {
             "OK"
         } else {
             "PermissionDenied PERMISSION_DENIED"
@@ -285,7 +292,11 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         let own = match rpc.need() {
             Need::TokensRead => Some("authority:tokens.read"),
             Need::TokensWrite => Some("authority:tokens.write"),
-            Need::Authenticated | Need::Introspect | Need::TenantAdmin | Need::Operator => None,
+            Need::Nothing
+            | Need::Authenticated
+            | Need::Introspect
+            | Need::TenantAdmin
+            | Need::Operator => None,
         };
         if let Some(own) = own {
             let member = scene.token(pb::Role::Member, &[own]).await;
@@ -302,6 +313,7 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
 
         // And who may.
         let right = match rpc.need() {
+            Need::Nothing => t.nobody(),
             Need::Introspect => scene.service(&["authority:introspect"]).await,
             Need::Operator => t.operator(),
             Need::Authenticated | Need::TokensRead | Need::TokensWrite | Need::TenantAdmin => {

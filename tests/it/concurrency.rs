@@ -3,6 +3,7 @@
 
 mod changes;
 mod owners;
+mod revocations;
 mod winners;
 
 use std::pin::Pin;

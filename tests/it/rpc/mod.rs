@@ -13,6 +13,7 @@ mod list_tokens;
 mod revoke_all_tokens;
 mod revoke_all_tokens_many;
 mod revoke_current_token;
+mod revoke_exposed_token;
 mod revoke_token;
 mod update_token;
 mod update_token_widening;

@@ -25,6 +25,13 @@ fn debug_shows_no_value() {
     let batch = pb::BatchIntrospectRequest {
         requests: vec![introspect.clone()],
     };
+    let exposed = pb::RevokeExposedTokenRequest {
+        value: VALUE.into(),
+    };
+    assert_eq!(
+        format!("{exposed:?}"),
+        "RevokeExposedTokenRequest { value: \"[redacted]\" }"
+    );
     for shown in [
         format!("{introspect:?} {introspect:#?}"),
         format!("{created:?} {created:#?}"),
@@ -60,5 +67,5 @@ fn every_message_with_a_redacted_field_has_its_debug_written_by_hand() {
         );
         redacted += usize::from(secret);
     }
-    assert_eq!(redacted, 3);
+    assert_eq!(redacted, 4);
 }

@@ -32,4 +32,12 @@ pub(super) async fn make(t: &TestServer, flow: &mut Flow, people: &People) {
     };
     flow.good(&people.admin, "TokenService/RevokeAllTokens", &request)
         .await;
+    // What is exposed is revoked, so that nothing else is pasted here.
+    let exposed = people.admin.issue("exposed", &["read"]).await.value;
+    for value in [exposed.clone(), exposed, "nonsense".into()] {
+        let request = pb::RevokeExposedTokenRequest { value };
+        let method = "SelfService/RevokeExposedToken";
+        let answer = flow.as_it_is(&t.nobody(), method, &request).await;
+        assert!(answer.is_empty());
+    }
 }

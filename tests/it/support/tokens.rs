@@ -32,6 +32,7 @@ calls! {
     batch_revoke: tokens.batch_revoke_tokens(BatchRevokeTokensRequest) -> BatchRevokeTokensResponse,
     revoke_all: tokens.revoke_all_tokens(RevokeAllTokensRequest) -> RevokeAllTokensResponse,
     revoke_current: me.revoke_current_token(RevokeCurrentTokenRequest) -> RevokeCurrentTokenResponse,
+    expose: me.revoke_exposed_token(RevokeExposedTokenRequest) -> RevokeExposedTokenResponse,
     batch: introspection.batch_introspect(BatchIntrospectRequest) -> BatchIntrospectResponse,
     who_am_i: me.who_am_i(WhoAmIRequest) -> WhoAmIResponse,
 }
