@@ -3,11 +3,12 @@ use std::path::PathBuf;
 
 /// Messages that carry a value: their `Debug` is written by hand in `src/pb.rs`,
 /// because prost prints fields even where they are marked `debug_redact`.
-const REDACTED: [&str; 4] = [
+const REDACTED: [&str; 5] = [
     "tokenauthority.v1.IntrospectRequest",
     "tokenauthority.v1.CreateTokenResponse",
     "tokenauthority.v1.ListTokensRequest",
     "tokenauthority.v1.RevokeExposedTokenRequest",
+    "tokenauthority.v1.ExplainTokenRequest",
 ];
 
 #[expect(

@@ -88,6 +88,7 @@ table! {
     CreateToken:     "TokenService",         TokensWrite,   Mutates;
     GetToken:        "TokenService",         TokensRead,    Reads;
     ListTokens:      "TokenService",         TokensRead,    Reads;
+    ExplainToken:    "TokenService",         TokensRead,    Reads;
     UpdateToken:     "TokenService",         TokensWrite,   Mutates;
     RevokeToken:     "TokenService",         TokensWrite,   Mutates;
     BatchRevokeTokens:  "TokenService",      TokensWrite,   Mutates;

@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod caller;
 pub mod create;
 mod error;
+pub mod explain;
 pub mod exposed;
 mod grant;
 pub mod hasher;

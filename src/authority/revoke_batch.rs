@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Rpc;
 use super::scene::{Deed, lost_row};
+use super::update::parse_token_id;
 use super::{Authority, Call, Error, named_tenant};
 use crate::domain::bounds;
 use crate::domain::change::{Change, Revision};
@@ -109,15 +110,7 @@ fn token_ids(texts: &[String], violations: &mut Violations) -> BTreeSet<TokenId>
         return BTreeSet::new();
     }
     let parsed = texts.iter().enumerate().filter_map(|(at, text)| {
-        let reason = if text.is_empty() {
-            Field::Required
-        } else {
-            Field::InvalidTokenId
-        };
-        violations.check(
-            &format!("token_ids[{at}]"),
-            text.parse().map_err(|_| reason),
-        )
+        violations.check(&format!("token_ids[{at}]"), parse_token_id(text))
     });
     parsed.collect()
 }

@@ -6,8 +6,9 @@ use tonic::{Request, Response, Status};
 
 use super::call::{clean, give, mutate, read};
 use super::convert::page::{self, List};
-use super::convert::{Mask, inward, outward};
+use super::convert::{Mask, explanation, inward, outward};
 use crate::authority::create::CreateToken;
+use crate::authority::explain::{ExplainToken, Subject};
 use crate::authority::list::ListTokens;
 use crate::authority::revoke::RevokeToken;
 use crate::authority::revoke_all::RevokeAllTokens;
@@ -19,6 +20,7 @@ use crate::domain::reason::Violations;
 use crate::domain::token::{Kind, RevokeReason};
 use crate::pb;
 use crate::pb::create_token_request::Expiry as WireExpiry;
+use crate::pb::explain_token_request::Subject as WireSubject;
 use crate::pb::token_service_server::TokenService;
 
 /// Serves tokens.
@@ -73,6 +75,28 @@ impl TokenService for Service {
             Ok(pb::GetTokenResponse {
                 token: Some(token(&shown)),
             })
+        })
+        .await
+    }
+
+    async fn explain_token(
+        &self,
+        request: Request<pb::ExplainTokenRequest>,
+    ) -> Result<Response<pb::ExplainTokenResponse>, Status> {
+        read(&self.0, request, |authority, call, message| async move {
+            let mut violations = Violations::default();
+            let command = ExplainToken {
+                kind: inward::kind("kind", message.kind, &mut violations),
+                tenant_id: message.tenant_id,
+                subject: message.subject.map(|subject| match subject {
+                    WireSubject::TokenId(text) => Subject::Token(text),
+                    WireSubject::Value(text) => Subject::Value(text),
+                }),
+                required_scopes: message.required_scopes,
+                violations,
+            };
+            let answer = authority.explain_token(call, command).await?;
+            Ok(explanation::answer(answer))
         })
         .await
     }

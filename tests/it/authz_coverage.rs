@@ -128,7 +128,7 @@ impl<'a> Scene<'a> {
                 let kind = Value::EnumNumber(pb::TokenKind::Api.into());
                 vec![tenant, user, ("name", text("new")), ("kind", kind)]
             }
-            Rpc::GetToken | Rpc::RevokeToken => vec![tenant, token],
+            Rpc::GetToken | Rpc::RevokeToken | Rpc::ExplainToken => vec![tenant, token],
             Rpc::RevokeExposedToken => vec![("value", text(&self.value))],
             Rpc::BatchRevokeTokens => {
                 vec![tenant, ("token_ids", Value::List(vec![token.1]))]

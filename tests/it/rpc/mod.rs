@@ -5,6 +5,7 @@ mod batch_revoke_tokens;
 mod create_token;
 mod create_token_bounds;
 mod create_token_grant;
+mod explain_token;
 mod get_token;
 mod introspect;
 mod introspect_caller;

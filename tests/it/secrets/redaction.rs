@@ -32,7 +32,13 @@ fn debug_shows_no_value() {
         format!("{exposed:?}"),
         "RevokeExposedTokenRequest { value: \"[redacted]\" }"
     );
+    let explain = pb::ExplainTokenRequest {
+        tenant_id: "acme".into(),
+        subject: Some(pb::explain_token_request::Subject::Value(VALUE.into())),
+        ..Default::default()
+    };
     for shown in [
+        format!("{explain:?} {explain:#?} {:?}", explain.subject),
         format!("{introspect:?} {introspect:#?}"),
         format!("{created:?} {created:#?}"),
         format!("{list:?} {list:#?}"),
@@ -67,5 +73,5 @@ fn every_message_with_a_redacted_field_has_its_debug_written_by_hand() {
         );
         redacted += usize::from(secret);
     }
-    assert_eq!(redacted, 4);
+    assert_eq!(redacted, 5);
 }

@@ -1,4 +1,4 @@
-//! The ways to revoke, beside `RevokeToken`.
+//! The ways to revoke, beside `RevokeToken`, and what is explained of tokens.
 
 use token_authority::pb;
 
@@ -8,10 +8,30 @@ use crate::support::TestServer;
 
 /// Revokes several tokens at once, and a caller's own.
 pub(super) async fn make(t: &TestServer, flow: &mut Flow, people: &People) {
+    for value in t.issued().into_iter().chain(["nonsense".into()]) {
+        let request = pb::ExplainTokenRequest {
+            tenant_id: TENANT.into(),
+            subject: Some(pb::explain_token_request::Subject::Value(value)),
+            required_scopes: vec!["read".into()],
+            ..Default::default()
+        };
+        let method = "TokenService/ExplainToken";
+        flow.as_it_is(&people.admin, method, &request).await;
+    }
     let spare = people.admin.issue("spare", &["read"]).await;
+    let spare_id = spare.token.unwrap().token_id;
+    let request = pb::ExplainTokenRequest {
+        tenant_id: TENANT.into(),
+        subject: Some(pb::explain_token_request::Subject::TokenId(
+            spare_id.clone(),
+        )),
+        ..Default::default()
+    };
+    flow.good(&people.admin, "TokenService/ExplainToken", &request)
+        .await;
     let request = pb::BatchRevokeTokensRequest {
         tenant_id: TENANT.into(),
-        token_ids: vec![spare.token.unwrap().token_id],
+        token_ids: vec![spare_id.clone()],
         reason_text: "spare".into(),
         ..Default::default()
     };
