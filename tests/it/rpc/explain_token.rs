@@ -152,6 +152,7 @@ async fn what_is_dead_says_why(backend: Backend) {
     };
     let t = TestServer::start(backend).await;
     let acme = t.tenant("acme", self_service()).await;
+    let server = t.resource_server().await;
     let admin = &acme.admin;
     let create = async |name: &str, user_id: &str| {
         let request = pb::CreateTokenRequest {
@@ -196,6 +197,9 @@ async fn what_is_dead_says_why(backend: Backend) {
         (&gone, OwnerDeleted),
     ] {
         assert_eq!(why(admin, "acme", token_id, value).await, expected);
+        // And so says who introspects.
+        let answer = server.introspect("acme", value).await;
+        assert_eq!(answer.active, expected == Unspecified);
     }
     suspend_tenant(&t.operator(), "acme").await;
     let told = why(&t.operator(), "acme", &good.0, &good.1).await;
