@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use token_authority::pb;
 
+use super::revoke_all_tokens_many::user_of;
 use crate::support::tokens::{
-    at, batch_revoke, disabled, get, id, number, service, set_policy, strings, update, wanted,
+    at, batch_revoke, disabled, get, id, list, number, service, set_policy, strings, update, wanted,
 };
 use crate::support::{Actor, Backend, TestServer, both_backends, refused, self_service};
 
@@ -199,6 +200,19 @@ async fn a_thousand_are_revoked_and_one_more_refused(backend: Backend) {
     let answer = batch_revoke(&acme.admin, request(&ids[1..])).await.unwrap();
     assert_eq!(answer.revoked_count, 1);
     assert_eq!(answer.missing_token_ids, ids[1..1000]);
+
+    let user_id = user_of(&t, &acme, "many", 1000).await.user_id;
+    let listed = pb::ListTokensRequest {
+        tenant_id: "acme".into(),
+        page_size: 1000,
+        user_id,
+        ..Default::default()
+    };
+    let listed = list(&acme.admin, listed).await.unwrap().tokens;
+    let ids: Vec<String> = listed.into_iter().map(|token| token.token_id).collect();
+    let answer = batch_revoke(&acme.admin, request(&ids)).await.unwrap();
+    assert_eq!(answer.revoked_count, 1000);
+    assert_eq!(answer.missing_token_ids, [""; 0]);
 }
 
 async fn asked_again_it_is_answered_as_before(backend: Backend) {

@@ -34,7 +34,7 @@ const TABLES: [&str; 16] = [
 ];
 
 /// Makes a user with so many tokens: one by the API, the others past it, like that one.
-async fn user_of(t: &TestServer, acme: &Tenant, name: &str, tokens: u32) -> Member {
+pub(super) async fn user_of(t: &TestServer, acme: &Tenant, name: &str, tokens: u32) -> Member {
     let member = t.member(acme, name, &["read"]).await;
     let hint = member.actor.value().split_at("acme_".len() + 8).0;
     let (first, last) = if tokens == FEW {
