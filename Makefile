@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test crash check fmt docs proto-baseline
+.PHONY: help build quickstart test crash audit-load measure-revoke-all check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,12 @@ test: ## run every test on SQLite and on a throw-away PostgreSQL
 
 crash: ## kill the server 200 times on each database; CRASH_SEED=N for other moments
 	CRASH_ROUNDS=200 scripts/with-postgres.sh cargo test --locked --test it crash::
+
+audit-load: ## verify the audit log after 10,000 mutations at once, on both databases
+	AUDIT_MUTATIONS=10000 scripts/with-postgres.sh cargo test --locked --test it audit::
+
+measure-revoke-all: ## print what revoking 10 and 50,000 tokens at once takes, on both databases
+	scripts/with-postgres.sh cargo test --locked --test it revoke_all_tokens_many::measure -- --ignored --nocapture --test-threads 1
 
 check: ## format, lints, docs, licences, protocol, scripts; installs nothing
 	scripts/check.sh

@@ -3,12 +3,14 @@ use std::path::PathBuf;
 
 /// Messages that carry a value: their `Debug` is written by hand in `src/pb.rs`,
 /// because prost prints fields even where they are marked `debug_redact`.
-const REDACTED: [&str; 5] = [
+const REDACTED: [&str; 7] = [
     "tokenauthority.v1.IntrospectRequest",
     "tokenauthority.v1.CreateTokenResponse",
     "tokenauthority.v1.ListTokensRequest",
     "tokenauthority.v1.RotateTokenResponse",
     "tokenauthority.v1.RotateCurrentTokenResponse",
+    "tokenauthority.v1.RevokeExposedTokenRequest",
+    "tokenauthority.v1.ExplainTokenRequest",
 ];
 
 #[expect(

@@ -80,3 +80,31 @@ impl fmt::Debug for ListTokensRequest {
             .finish()
     }
 }
+
+impl fmt::Debug for RevokeExposedTokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevokeExposedTokenRequest")
+            .field("value", &REDACTED)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ExplainTokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExplainTokenRequest")
+            .field("tenant_id", &self.tenant_id)
+            .field("subject", &self.subject)
+            .field("kind", &self.kind)
+            .field("required_scopes", &self.required_scopes)
+            .finish()
+    }
+}
+
+impl fmt::Debug for explain_token_request::Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TokenId(token_id) => f.debug_tuple("TokenId").field(token_id).finish(),
+            Self::Value(_) => f.debug_tuple("Value").field(&REDACTED).finish(),
+        }
+    }
+}

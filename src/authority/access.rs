@@ -9,6 +9,8 @@ use crate::domain::scope::Permission;
 /// What a caller needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// Nothing, not even a credential: none is looked at.
+    Nothing,
     /// Any active token; of its own tenant where one is named.
     Authenticated,
     /// `authority:introspect`.
@@ -86,12 +88,17 @@ table! {
     CreateToken:     "TokenService",         TokensWrite,   Mutates;
     GetToken:        "TokenService",         TokensRead,    Reads;
     ListTokens:      "TokenService",         TokensRead,    Reads;
+    ExplainToken:    "TokenService",         TokensRead,    Reads;
     UpdateToken:     "TokenService",         TokensWrite,   Mutates;
     RotateToken:     "TokenService",         TokensWrite,   Mutates;
     RevokeToken:     "TokenService",         TokensWrite,   Mutates;
+    BatchRevokeTokens:  "TokenService",      TokensWrite,   Mutates;
+    RevokeAllTokens: "TokenService",         TenantAdmin,   Mutates;
 
     WhoAmI:          "SelfService",          Authenticated, Reads;
     RotateCurrentToken: "SelfService",       Authenticated, Mutates;
+    RevokeCurrentToken: "SelfService",       Authenticated, Mutates;
+    RevokeExposedToken: "SelfService",       Nothing,       Mutates;
 
     CreateTenant:    "TenantService",        Operator,      Mutates;
     GetTenant:       "TenantService",        Authenticated, Reads;
@@ -156,7 +163,12 @@ pub fn may(rpc: Rpc, caller: &Caller, tenant_id: Option<&TenantId>) -> Result<Re
         Need::TokensRead if manages => whole.or_else(|| own(Permission::TokensRead)),
         Need::TokensWrite if manages => whole.or_else(|| own(Permission::TokensWrite)),
         Need::TenantAdmin if manages => whole,
-        Need::TokensRead | Need::TokensWrite | Need::TenantAdmin | Need::Operator => None,
+        // What needs no caller reaches nothing by one.
+        Need::Nothing
+        | Need::TokensRead
+        | Need::TokensWrite
+        | Need::TenantAdmin
+        | Need::Operator => None,
     };
     reach.ok_or(Error::PermissionDenied(Denial::Denied))
 }
@@ -167,7 +179,8 @@ pub fn may_at_all(rpc: Rpc, caller: &Caller) -> Result<(), Error> {
     match rpc.need() {
         Need::Introspect => may(rpc, caller, None).map(|_| ()),
         // Which tenant is named decides whether it is denied or not there.
-        Need::Authenticated
+        Need::Nothing
+        | Need::Authenticated
         | Need::TokensRead
         | Need::TokensWrite
         | Need::TenantAdmin

@@ -47,6 +47,12 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// As many calls of this kind are under way as are served at once.
+    #[error("too many such calls are under way")]
+    RateLimited {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller's deadline passed before anything was written.
     #[error("the deadline passed before anything was written")]
     DeadlineExceeded,

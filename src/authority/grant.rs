@@ -55,8 +55,8 @@ pub(super) fn check_holder(
     // The scope itself first: it is what was asked for.
     let names = std::iter::once(name).chain(closure.iter());
     for name in names {
-        if let Err(reason) = catalog.may_hold(name, holder) {
-            violations.add(field, reason);
+        if let Err(unfit) = catalog.may_hold(name, holder) {
+            violations.add(field, unfit.into());
             return;
         }
     }

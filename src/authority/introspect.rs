@@ -135,17 +135,7 @@ fn check(caller: &Caller, command: &Introspect) -> Result<Asked, Error> {
             text.parse().map_err(|_| Field::InvalidTenantId),
         ),
     };
-    let mut required_scopes = ScopeSet::default();
-    if command.required_scopes.len() > bounds::TOKEN_SCOPES {
-        violations.add("required_scopes", Field::TooMany);
-    } else {
-        for (at, text) in command.required_scopes.iter().enumerate() {
-            let name = text.parse::<ScopeName>().map_err(|_| Field::InvalidScope);
-            if let Some(name) = violations.check(&format!("required_scopes[{at}]"), name) {
-                required_scopes.insert(name);
-            }
-        }
-    }
+    let required_scopes = required_scopes(&command.required_scopes, &mut violations);
     let min_revision = match command.min_revision.as_str() {
         "" => None,
         text => violations.check(
@@ -176,6 +166,22 @@ fn check(caller: &Caller, command: &Introspect) -> Result<Asked, Error> {
 fn address(text: &str) -> Result<IpAddr, Field> {
     let address = text.parse::<IpAddr>().map_err(|_| Field::InvalidAddress)?;
     Ok(address.to_canonical())
+}
+
+/// Reads the scopes that are required.
+pub(super) fn required_scopes(texts: &[String], violations: &mut Violations) -> ScopeSet {
+    let mut required_scopes = ScopeSet::default();
+    if texts.len() > bounds::TOKEN_SCOPES {
+        violations.add("required_scopes", Field::TooMany);
+        return required_scopes;
+    }
+    for (at, text) in texts.iter().enumerate() {
+        let name = text.parse::<ScopeName>().map_err(|_| Field::InvalidScope);
+        if let Some(name) = violations.check(&format!("required_scopes[{at}]"), name) {
+            required_scopes.insert(name);
+        }
+    }
+    required_scopes
 }
 
 /// Refuses a revision above the head, or of another store.

@@ -10,6 +10,8 @@ pub mod counters;
 pub mod create;
 mod ended;
 mod error;
+pub mod explain;
+pub mod exposed;
 mod grant;
 pub mod hasher;
 pub mod introspect;
@@ -19,6 +21,8 @@ pub mod members;
 mod replica;
 pub mod requests;
 pub mod revoke;
+pub mod revoke_all;
+pub mod revoke_batch;
 pub mod rotate;
 mod scene;
 pub mod scopes;
@@ -47,6 +51,7 @@ pub use self::caller::Caller;
 use self::census::Census;
 use self::counters::Counters;
 pub use self::error::Error;
+use self::exposed::Exposures;
 use self::hasher::Hasher;
 use self::keyring::Keyring;
 use self::replica::Replica;
@@ -83,6 +88,7 @@ pub struct Authority {
     flush_wanted: Notify,
     counters: Counters,
     census: ArcSwapOption<Census>,
+    exposures: Exposures,
     incarnation: String,
     /// The highest number that this process has seen committed.
     seen: AtomicI64,
@@ -101,6 +107,17 @@ pub struct Call {
     pub trace_id: String,
     /// The id under which it may be asked again, if it has one.
     pub request: Option<RequestId>,
+    /// After this nothing is begun any more; what was begun is finished.
+    pub deadline: Instant,
+}
+
+/// A call that needs no credential: nobody is known to make it.
+#[derive(Clone, Debug)]
+pub struct OpenCall {
+    /// The call's `x-request-id`, for the audit log.
+    pub call_id: String,
+    /// The W3C trace that the call is part of, if any.
+    pub trace_id: String,
     /// After this nothing is begun any more; what was begun is finished.
     pub deadline: Instant,
 }
@@ -143,6 +160,7 @@ impl Authority {
             flush_wanted: Notify::new(),
             counters: Counters::default(),
             census: ArcSwapOption::empty(),
+            exposures: Exposures::default(),
             incarnation: head.incarnation,
             seen: AtomicI64::new(head.number.0),
         };

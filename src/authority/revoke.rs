@@ -1,4 +1,4 @@
-//! Revoking a token.
+//! Revoking a token: a named one, or the caller's own.
 
 use super::access::Rpc;
 use super::scene::{Deed, lost_row};
@@ -18,6 +18,17 @@ pub struct RevokeToken {
     pub token_id: String,
     /// The kind that it must be of; `None` finds any but WEBHOOK.
     pub kind: Option<Kind>,
+    /// Why.
+    pub reason: RevokeReason,
+    /// More on why.
+    pub reason_text: String,
+    /// What was wrong already on the wire.
+    pub violations: Violations,
+}
+
+/// Why the caller's own token is to be revoked.
+#[derive(Clone, Debug)]
+pub struct RevokeCurrentToken {
     /// Why.
     pub reason: RevokeReason,
     /// More on why.
@@ -67,5 +78,39 @@ impl Authority {
         };
         let revision = self.close_scene(scene, deed, &shown).await?;
         Ok((shown, revision))
+    }
+    /// Revokes the token that the caller presents: anybody may kill its own credential,
+    /// also where administrators manage the tokens.
+    pub async fn revoke_current_token(
+        &self,
+        call: Call,
+        command: RevokeCurrentToken,
+    ) -> Result<((), Revision), Error> {
+        let tenant_id = call.caller.tenant_id.clone();
+        let token_id = call.caller.token_id;
+        // Which locks the token, and finds it alive.
+        let mut scene = self
+            .begin(&call, Rpc::RevokeCurrentToken, &tenant_id, &[])
+            .await?;
+        let mut violations = command.violations;
+        let text = violations.check("reason_text", text::prose(&command.reason_text));
+        let (Some(text), true) = (text, violations.is_empty()) else {
+            return Err(violations.into());
+        };
+        let token = scene.tx.find_token(&tenant_id, token_id).await?;
+        let token = token.ok_or(Error::Unauthenticated)?;
+        let (reason, now) = (command.reason, scene.now);
+        if !scene
+            .tx
+            .mark_token_revoked(&token, reason, &text, now)
+            .await?
+        {
+            return Err(lost_row());
+        }
+        let revoked = token.clone().revoked(now, reason, text);
+        let act = scene.act_on(&token).changed(Some(&token), Some(&revoked));
+        let deed = Deed::of(act).altering([Change::TokenChanged(tenant_id, token_id)]);
+        let revision = self.close_scene(scene, deed, &()).await?;
+        Ok(((), revision))
     }
 }

@@ -267,14 +267,21 @@ impl Scene {
         kind: Option<Kind>,
     ) -> Result<Token, Error> {
         let token = self.tx.find_token(&self.tenant.tenant_id, token_id).await?;
-        let owner = |token: &Token| token.owner.as_ref().map(|owner| owner.user_id);
         token
-            .filter(|token| match self.reach {
-                Reach::Tenant => true,
-                Reach::Own(user_id) => owner(token) == Some(user_id),
-            })
-            .filter(|token| kind.map_or(token.kind != Kind::Webhook, |kind| token.kind == kind))
+            .filter(|token| self.reaches(token, kind))
             .ok_or(Error::NotFound(Missing::Token))
+    }
+
+    /// Returns whether the caller reaches a token, of the named kind or, where none is
+    /// named, of any but WEBHOOK.
+    pub(super) fn reaches(&self, token: &Token, kind: Option<Kind>) -> bool {
+        let owner = token.owner.as_ref().map(|owner| owner.user_id);
+        let own = match self.reach {
+            Reach::Tenant => true,
+            Reach::Own(user_id) => owner == Some(user_id),
+        };
+        let kind_fits = kind.map_or(token.kind != Kind::Webhook, |kind| token.kind == kind);
+        token.tenant_id == self.tenant.tenant_id && own && kind_fits
     }
 
     /// Returns a token as it is after this scene's changes.

@@ -161,10 +161,13 @@ impl Scene {
 
 /// Parses a token's id.
 pub(super) fn token_id(text: &str) -> Result<TokenId, Error> {
-    let reason = if text.is_empty() {
-        Field::Required
-    } else {
-        Field::InvalidTokenId
-    };
-    text.parse().map_err(|_| Error::field("token_id", reason))
+    parse_token_id(text).map_err(|reason| Error::field("token_id", reason))
+}
+
+/// Parses a token's id, to be noted with what else is wrong.
+pub(super) fn parse_token_id(text: &str) -> Result<TokenId, Field> {
+    if text.is_empty() {
+        return Err(Field::Required);
+    }
+    text.parse().map_err(|_| Field::InvalidTokenId)
 }

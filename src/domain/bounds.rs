@@ -26,6 +26,8 @@ pub const IMPLIED_SCOPES: usize = 100;
 pub const IMPLICATIONS: usize = 10_000;
 /// The profiles of a catalog, at most.
 pub const CATALOG_PROFILES: usize = 200;
+/// The granted scopes that are named as implying another, at most.
+pub const ORIGINS: usize = 10;
 /// The bytes of a scope's or profile's name, at most.
 pub const SCOPE_NAME_BYTES: usize = 64;
 /// The characters of another system's id, at most.

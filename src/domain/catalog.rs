@@ -51,6 +51,27 @@ pub struct Catalog {
     pub profiles: BTreeMap<ScopeName, Profile>,
 }
 
+/// Why a holder may not hold a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unfit {
+    /// The catalog has no such scope.
+    NotInCatalog,
+    /// Tokens of the holder's kind never hold it.
+    ForbiddenForKind,
+    /// Only an administrator may hold it.
+    NeedsAdminRole,
+}
+
+impl From<Unfit> for Field {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::NotInCatalog => Self::UnknownScope,
+            Unfit::ForbiddenForKind => Self::ScopeForbiddenForKind,
+            Unfit::NeedsAdminRole => Self::ScopeAboveRole,
+        }
+    }
+}
+
 /// Who holds a grant: what limits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -91,7 +112,7 @@ impl Catalog {
     }
 
     /// Returns whether such a holder may hold the scope.
-    pub fn may_hold(&self, name: &ScopeName, holder: Holder) -> Result<(), Field> {
+    pub fn may_hold(&self, name: &ScopeName, holder: Holder) -> Result<(), Unfit> {
         // No role limits SERVICE; a user who is no member any more has none either.
         let admin = holder.kind == Kind::Service || holder.role == Some(Role::Admin);
         if let Some(permission) = name.permission() {
@@ -103,21 +124,21 @@ impl Catalog {
                 Permission::Operator => holder.kind == Kind::Service,
             };
             return if permission == Permission::Operator && !holder.authority {
-                Err(Field::UnknownScope)
+                Err(Unfit::NotInCatalog)
             } else if !by_kind {
-                Err(Field::ScopeForbiddenForKind)
+                Err(Unfit::ForbiddenForKind)
             } else if permission == Permission::TenantAdmin && !admin {
-                Err(Field::ScopeAboveRole)
+                Err(Unfit::NeedsAdminRole)
             } else {
                 Ok(())
             };
         }
         match self.scopes.get(name) {
-            None => Err(Field::UnknownScope),
+            None => Err(Unfit::NotInCatalog),
             Some(scope) if scope.forbidden_kinds.contains(&holder.kind) => {
-                Err(Field::ScopeForbiddenForKind)
+                Err(Unfit::ForbiddenForKind)
             }
-            Some(scope) if scope.admins_only && !admin => Err(Field::ScopeAboveRole),
+            Some(scope) if scope.admins_only && !admin => Err(Unfit::NeedsAdminRole),
             Some(_) => Ok(()),
         }
     }

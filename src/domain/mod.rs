@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod catalog;
 pub mod change;
 pub mod entropy;
+pub mod explanation;
 pub mod fingerprint;
 pub mod ids;
 pub mod introspection;

@@ -221,6 +221,15 @@ impl Token {
         }
     }
 
+    /// Returns the token as it is once it is revoked.
+    #[must_use]
+    pub fn revoked(self, at: Timestamp, reason: RevokeReason, text: String) -> Self {
+        Self {
+            revocation: Some(Revocation { at, reason, text }),
+            ..self
+        }
+    }
+
     /// Returns what role the token's holder has in its tenant: its user's, and
     /// for SERVICE, which has no user to limit it, none.
     pub fn role(&self) -> Option<Role> {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tonic::{Extensions, Request, Response, Status};
 
-use super::layers::RequestId;
+use super::layers::{Deadline, RequestId};
 use super::status::status;
 use crate::authority::requests::RequestId as IdempotencyKey;
-use crate::authority::{Authority, Call, Caller, Error, once_begun};
+use crate::authority::{Authority, Call, Caller, Error, OpenCall, once_begun};
+use crate::domain::bounds;
 use crate::domain::change::Revision;
 use crate::domain::reason::Violations;
 use crate::pb;
@@ -36,6 +38,9 @@ mutations! {
     RotateTokenRequest,
     RevokeTokenRequest,
     RotateCurrentTokenRequest,
+    BatchRevokeTokensRequest,
+    RevokeAllTokensRequest,
+    RevokeCurrentTokenRequest,
     CreateTenantRequest,
     UpdateTenantRequest,
     SuspendTenantRequest,
@@ -116,6 +121,29 @@ where
     answer(done.await, &opened.request_id)
 }
 
+/// Answers a call that needs no credential with what a changing use case comes to,
+/// which goes on when the caller is gone.
+pub(super) async fn open<M, R, F>(
+    authority: &Arc<Authority>,
+    request: Request<M>,
+    use_case: impl FnOnce(Arc<Authority>, OpenCall, M) -> F,
+) -> Result<Response<R>, Status>
+where
+    R: Send + 'static,
+    F: Future<Output = Result<R, Error>> + Send + 'static,
+{
+    let trace_id = trace_id(&request).unwrap_or_default();
+    let (_, extensions, message) = request.into_parts();
+    let request_id = request_id(&extensions);
+    let call = OpenCall {
+        call_id: request_id.as_str().to_owned(),
+        trace_id,
+        deadline: deadline(&extensions),
+    };
+    let use_case = use_case(Arc::clone(authority), call, message);
+    answer(once_begun(Box::pin(use_case)).await, &request_id)
+}
+
 /// Turns what a use case comes to into an answer.
 pub(super) fn answer<R>(
     result: Result<R, Error>,
@@ -174,6 +202,15 @@ impl Opened {
 
 fn request_id(extensions: &Extensions) -> RequestId {
     extensions.get().cloned().unwrap_or_else(RequestId::unknown)
+}
+
+/// Returns until when a call waits: without the layer that sets it, not for ever.
+pub(super) fn deadline(extensions: &Extensions) -> Instant {
+    let deadline = extensions.get::<Deadline>();
+    deadline.map_or_else(
+        || Instant::now() + bounds::DEADLINE_DEFAULT,
+        |deadline| deadline.0,
+    )
 }
 
 /// Returns the trace that the caller says the call is part of, as W3C's Trace Context

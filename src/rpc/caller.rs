@@ -10,14 +10,15 @@ use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::layers::{Deadline, RequestId};
+use super::call::deadline;
+use super::layers::RequestId;
 use super::status::status;
-use crate::authority::access::{Rpc, may_at_all};
+use crate::authority::access::{Need, Rpc, may_at_all};
 use crate::authority::{Authority, Call, Error};
-use crate::domain::bounds;
 
-/// Puts a [`Call`] beside each request to an RPC of the access table. What has no row
-/// there passes without one: health, reflection, and paths that nobody serves.
+/// Puts a [`Call`] beside each request to an RPC of the access table that needs a
+/// caller. What has no row there passes without one: health, reflection, and paths that
+/// nobody serves.
 #[derive(Clone, Debug)]
 pub struct CallerLayer {
     authority: Arc<Authority>,
@@ -72,12 +73,11 @@ where
             };
             // Nobody further in needs the credential.
             let credential = take_credential(request.headers_mut());
-            // Without the layer that sets it, nothing waits for ever.
-            let deadline = request.extensions().get::<Deadline>();
-            let deadline = deadline.map_or_else(
-                || Instant::now() + bounds::DEADLINE_DEFAULT,
-                |deadline| deadline.0,
-            );
+            // Where none is needed, not even a bad one is looked at.
+            if rpc.need() == Need::Nothing {
+                return inner.call(request).await;
+            }
+            let deadline = deadline(request.extensions());
             let authenticated = authenticate(&authority, rpc, credential, deadline).await;
             match authenticated {
                 Ok(call) => {

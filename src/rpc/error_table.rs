@@ -82,6 +82,10 @@ rows! {
     Error::HashingBusy { .. } =>
         "A queue is full; ask again after the delay.",
         [Error::HashingBusy { retry_after: Duration::ZERO }];
+    Error::RateLimited { .. } =>
+        "As many calls of this kind are under way as are served at once, whoever makes them; ask \
+         again after the delay.",
+        [Error::RateLimited { retry_after: Duration::ZERO }];
     Error::DeadlineExceeded =>
         "The caller's deadline, or this service's own, passed; nothing was written.",
         [Error::DeadlineExceeded];

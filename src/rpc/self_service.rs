@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::{give, read};
+use super::call::{give, mutate, open, read};
 use super::convert::{inward, outward};
 use super::tokens::token;
 use crate::authority::Authority;
+use crate::authority::revoke::RevokeCurrentToken;
 use crate::domain::reason::Violations;
+use crate::domain::token::RevokeReason;
 use crate::pb;
 use crate::pb::self_service_server::SelfService;
 
@@ -57,6 +59,39 @@ impl SelfService for Service {
                 // As in a creation.
                 settled: true,
             })
+        })
+        .await
+    }
+
+    async fn revoke_current_token(
+        &self,
+        request: Request<pb::RevokeCurrentTokenRequest>,
+    ) -> Result<Response<pb::RevokeCurrentTokenResponse>, Status> {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                let mut violations = Violations::default();
+                let reason = inward::revoke_reason("reason", message.reason, &mut violations);
+                let command = RevokeCurrentToken {
+                    reason: reason.unwrap_or(RevokeReason::Unspecified),
+                    reason_text: message.reason_text,
+                    violations,
+                };
+                authority.revoke_current_token(call, command).await
+            },
+            |_, (), revision| pb::RevokeCurrentTokenResponse { revision },
+        )
+        .await
+    }
+    async fn revoke_exposed_token(
+        &self,
+        request: Request<pb::RevokeExposedTokenRequest>,
+    ) -> Result<Response<pb::RevokeExposedTokenResponse>, Status> {
+        open(&self.0, request, |authority, call, message| async move {
+            let value = message.value;
+            authority.revoke_exposed_token(call, &value).await?;
+            Ok(pb::RevokeExposedTokenResponse {})
         })
         .await
     }

@@ -162,6 +162,14 @@ impl<'e> Outcome<'e> {
                     "too many values are being hashed",
                 )
             },
+            Error::RateLimited { retry_after } => Self {
+                detail: Detail::Retry(*retry_after),
+                ..Self::plain(
+                    Code::ResourceExhausted,
+                    "RATE_LIMITED",
+                    "too many such calls are under way",
+                )
+            },
             Error::DeadlineExceeded => Self::plain(
                 Code::DeadlineExceeded,
                 "DEADLINE_EXCEEDED",

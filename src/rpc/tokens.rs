@@ -6,10 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::call::{clean, give, mutate, read};
 use super::convert::page::{self, List};
-use super::convert::{Mask, inward, outward};
+use super::convert::{Mask, explanation, inward, outward};
 use crate::authority::create::CreateToken;
+use crate::authority::explain::{ExplainToken, Subject};
 use crate::authority::list::ListTokens;
 use crate::authority::revoke::RevokeToken;
+use crate::authority::revoke_all::RevokeAllTokens;
+use crate::authority::revoke_batch::BatchRevokeTokens;
 use crate::authority::rotate::RotateToken;
 use crate::authority::update::UpdateToken;
 use crate::authority::{Authority, Caller, Shown};
@@ -18,6 +21,7 @@ use crate::domain::reason::Violations;
 use crate::domain::token::{Kind, RevokeReason};
 use crate::pb;
 use crate::pb::create_token_request::Expiry as WireExpiry;
+use crate::pb::explain_token_request::Subject as WireSubject;
 use crate::pb::token_service_server::TokenService;
 
 /// Serves tokens.
@@ -72,6 +76,28 @@ impl TokenService for Service {
             Ok(pb::GetTokenResponse {
                 token: Some(token(&shown)),
             })
+        })
+        .await
+    }
+
+    async fn explain_token(
+        &self,
+        request: Request<pb::ExplainTokenRequest>,
+    ) -> Result<Response<pb::ExplainTokenResponse>, Status> {
+        read(&self.0, request, |authority, call, message| async move {
+            let mut violations = Violations::default();
+            let command = ExplainToken {
+                kind: inward::kind("kind", message.kind, &mut violations),
+                tenant_id: message.tenant_id,
+                subject: message.subject.map(|subject| match subject {
+                    WireSubject::TokenId(text) => Subject::Token(text),
+                    WireSubject::Value(text) => Subject::Value(text),
+                }),
+                required_scopes: message.required_scopes,
+                violations,
+            };
+            let answer = authority.explain_token(call, command).await?;
+            Ok(explanation::answer(answer))
         })
         .await
     }
@@ -150,6 +176,61 @@ impl TokenService for Service {
                 token: Some(token(&shown)),
                 revision,
             },
+        )
+        .await
+    }
+
+    async fn batch_revoke_tokens(
+        &self,
+        request: Request<pb::BatchRevokeTokensRequest>,
+    ) -> Result<Response<pb::BatchRevokeTokensResponse>, Status> {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                let mut violations = Violations::default();
+                let reason = inward::revoke_reason("reason", message.reason, &mut violations);
+                let command = BatchRevokeTokens {
+                    kind: inward::kind("kind", message.kind, &mut violations),
+                    tenant_id: message.tenant_id,
+                    token_ids: message.token_ids,
+                    reason: reason.unwrap_or(RevokeReason::Unspecified),
+                    reason_text: message.reason_text,
+                    violations,
+                };
+                authority.batch_revoke_tokens(call, command).await
+            },
+            |_, batch, revision| pb::BatchRevokeTokensResponse {
+                // At most as many as a batch has.
+                revoked_count: i32::try_from(batch.revoked).unwrap_or(i32::MAX),
+                missing_token_ids: batch.missing.iter().map(ToString::to_string).collect(),
+                revision,
+            },
+        )
+        .await
+    }
+
+    async fn revoke_all_tokens(
+        &self,
+        request: Request<pb::RevokeAllTokensRequest>,
+    ) -> Result<Response<pb::RevokeAllTokensResponse>, Status> {
+        mutate(
+            &self.0,
+            request,
+            |authority, call, message| async move {
+                let mut violations = Violations::default();
+                let reason = inward::revoke_reason("reason", message.reason, &mut violations);
+                let command = RevokeAllTokens {
+                    kinds: inward::kinds("kinds", &message.kinds, &mut violations),
+                    tenant_id: message.tenant_id,
+                    user_id: message.user_id,
+                    reason: reason.unwrap_or(RevokeReason::Unspecified),
+                    reason_text: message.reason_text,
+                    violations,
+                };
+                authority.revoke_all_tokens(call, command).await
+            },
+            |_, (), revision| pb::RevokeAllTokensResponse { revision },
         )
         .await
     }

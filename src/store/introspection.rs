@@ -157,6 +157,24 @@ where
     }
 }
 
+impl TryFrom<FoundRow> for Found {
+    type Error = Error;
+
+    fn try_from(row: FoundRow) -> Result<Self, Error> {
+        let record = match row.record {
+            Some((record, verifier)) => Some((record.try_into()?, verifier.try_into()?)),
+            None => None,
+        };
+        Ok(Self {
+            head: Revision {
+                incarnation: row.incarnation,
+                number: ChangeNumber(row.number),
+            },
+            record,
+        })
+    }
+}
+
 impl Store {
     /// Returns what is known of a lookup, and the head, in one statement.
     pub async fn find_record_by_lookup(&self, lookup: &Lookup) -> Result<Found, Error> {
@@ -166,19 +184,19 @@ impl Store {
                 .fetch_one(pool)
                 .await
         })?;
-        let head = Revision {
-            incarnation: row.incarnation,
-            number: ChangeNumber(row.number),
-        };
-        let record = match row.record {
-            Some((record, verifier)) => Some((record.try_into()?, verifier.try_into()?)),
-            None => None,
-        };
-        Ok(Found { head, record })
+        row.try_into()
     }
 }
 
 impl Tx {
+    /// Returns what is known of a lookup, and the head, as of the transaction's snapshot.
+    pub async fn find_record_by_lookup(&mut self, lookup: &Lookup) -> Result<Found, Error> {
+        let lookup = lookup.as_str();
+        let row = fetch_optional!(self.inner, FoundRow, FIND_RECORD_BY_LOOKUP, lookup)?;
+        let row = row.ok_or_else(|| corrupt("log_head", "singleton"))?;
+        row.try_into()
+    }
+
     /// Returns a token's record as of the transaction's snapshot.
     pub async fn find_record_by_token(
         &mut self,

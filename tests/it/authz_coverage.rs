@@ -106,6 +106,7 @@ impl<'a> Scene<'a> {
     /// Returns who may call this RPC.
     pub(crate) async fn right(&self, rpc: Rpc) -> Actor {
         match rpc.need() {
+            Need::Nothing => self.t.nobody(),
             Need::Introspect => self.service(&["authority:introspect"]).await,
             Need::Operator => self.t.operator(),
             Need::Authenticated | Need::TokensRead | Need::TokensWrite | Need::TenantAdmin => {
@@ -145,13 +146,19 @@ impl<'a> Scene<'a> {
                 request.set_field_by_name("token", text(&self.value));
                 vec![("requests", Value::List(vec![Value::Message(request)]))]
             }
-            Rpc::WhoAmI | Rpc::ListTenants => vec![],
+            Rpc::WhoAmI | Rpc::RevokeCurrentToken | Rpc::ListTenants => vec![],
             Rpc::CreateToken => {
                 let kind = Value::EnumNumber(pb::TokenKind::Api.into());
                 vec![tenant, user, ("name", text("new")), ("kind", kind)]
             }
-            Rpc::GetToken | Rpc::RotateToken | Rpc::RevokeToken => vec![tenant, token],
+            Rpc::GetToken | Rpc::RotateToken | Rpc::RevokeToken | Rpc::ExplainToken => {
+                vec![tenant, token]
+            }
             Rpc::RotateCurrentToken => vec![("grace_period", minute(rpc))],
+            Rpc::RevokeExposedToken => vec![("value", text(&self.value))],
+            Rpc::BatchRevokeTokens => {
+                vec![tenant, ("token_ids", Value::List(vec![token.1]))]
+            }
             Rpc::UpdateToken => vec![tenant, token, ("name", text("renamed"))],
             Rpc::CreateTenant => {
                 let fresh = format!("{}-2", self.tenant.tenant_id);
@@ -175,6 +182,7 @@ impl<'a> Scene<'a> {
             | Rpc::SuspendUser
             | Rpc::ResumeUser
             | Rpc::DeleteUser
+            | Rpc::RevokeAllTokens
             | Rpc::RemoveMember => vec![tenant, user],
             Rpc::UpdateUser => vec![tenant, user, name],
             Rpc::AddMember => vec![tenant, ("user_id", text(&self.outsider_id))],
@@ -201,6 +209,8 @@ fn names_tenant(rpc: Rpc) -> bool {
             | Rpc::BatchIntrospect
             | Rpc::WhoAmI
             | Rpc::RotateCurrentToken
+            | Rpc::RevokeCurrentToken
+            | Rpc::RevokeExposedToken
             | Rpc::ListTenants
             | Rpc::CreateTenant
     )
@@ -236,7 +246,7 @@ fn policy() -> pb::TenantPolicy {
 /// The permissions that do not suffice for a need, each alone.
 fn short_of(need: Need) -> &'static [&'static str] {
     match need {
-        Need::Authenticated => &[],
+        Need::Nothing | Need::Authenticated => &[],
         Need::Introspect | Need::Operator => &[
             "authority:tokens.read",
             "authority:tokens.write",
@@ -266,7 +276,12 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         let what = rpc.path();
 
         // No credential, one that was never given out, and one that is over.
-        let unauthenticated = "Unauthenticated CALLER_UNAUTHENTICATED";
+        let open = rpc.need() == Need::Nothing;
+        let unauthenticated = if open {
+            "OK"
+        } else {
+            "Unauthenticated CALLER_UNAUTHENTICATED"
+        };
         assert_eq!(attempt(&t.nobody()).await, unauthenticated, "{what}");
         assert_eq!(
             attempt(&t.actor("nonsense")).await,
@@ -287,11 +302,15 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         );
 
         // Another tenant's administrator: the tenant is not there.
-        let outside = attempt(&stranger.admin).await;
-        let expected = if matches!(rpc, Rpc::WhoAmI | Rpc::RotateCurrentToken) {
-            "OK"
-        } else if names_tenant(rpc) {
+        let outsider = stranger
+            .admin
+            .issue("outsider", &["authority:tenant.admin"])
+            .await;
+        let outside = attempt(&t.actor(&outsider.value)).await;
+        let expected = if names_tenant(rpc) {
             "NotFound TENANT_NOT_FOUND"
+        } else if open || rpc.need() == Need::Authenticated {
+            "OK"
         } else {
             "PermissionDenied PERMISSION_DENIED"
         };
@@ -302,7 +321,7 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
 
         // One's own tenant, without the permission: whatever the user's role is.
         let bare = scene.token(pb::Role::Admin, &[]).await;
-        let expected = if rpc.need() == Need::Authenticated {
+        let expected = if open || rpc.need() == Need::Authenticated {
             "OK"
         } else {
             "PermissionDenied PERMISSION_DENIED"
@@ -322,11 +341,16 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         let own = match rpc.need() {
             Need::TokensRead => Some("authority:tokens.read"),
             Need::TokensWrite => Some("authority:tokens.write"),
-            Need::Authenticated | Need::Introspect | Need::TenantAdmin | Need::Operator => None,
+            Need::Nothing
+            | Need::Authenticated
+            | Need::Introspect
+            | Need::TenantAdmin
+            | Need::Operator => None,
         };
         if let Some(own) = own {
             let member = scene.token(pb::Role::Member, &[own]).await;
-            let expected = if rpc == Rpc::ListTokens {
+            // Those that are not there are told, not refused.
+            let expected = if matches!(rpc, Rpc::ListTokens | Rpc::BatchRevokeTokens) {
                 "OK"
             } else if rpc == Rpc::CreateToken {
                 "PermissionDenied PERMISSION_DENIED"

@@ -4,6 +4,7 @@
 mod changes;
 mod owners;
 mod requests;
+mod revocations;
 mod rotations;
 mod winners;
 

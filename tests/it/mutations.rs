@@ -2,7 +2,7 @@
 //! naming its caller, and asked again under its request id it is not made again.
 
 use prost_reflect::Value;
-use token_authority::authority::access::{Effect, Rpc};
+use token_authority::authority::access::{Effect, Need, Rpc};
 use token_authority::pb;
 
 use crate::authz_coverage::{Scene, method};
@@ -20,16 +20,18 @@ both_backends!(
 /// What a mutation is answered with when it is asked again.
 fn again(rpc: Rpc) -> &'static str {
     match rpc {
-        Rpc::CreateToken | Rpc::RotateToken => "AlreadyExists REQUEST_ALREADY_DONE",
-        // The caller's value went with it.
-        Rpc::RotateCurrentToken => "Unauthenticated CALLER_UNAUTHENTICATED",
+        Rpc::CreateToken | Rpc::RotateToken | Rpc::RotateCurrentToken => {
+            "AlreadyExists REQUEST_ALREADY_DONE"
+        }
+        // The caller's token went with it.
+        Rpc::RevokeCurrentToken | Rpc::RevokeAllTokens => "Unauthenticated CALLER_UNAUTHENTICATED",
         _ => "OK",
     }
 }
 
 /// Returns the mutations that have a caller.
 fn mutations() -> impl Iterator<Item = Rpc> {
-    let mutates = |rpc: &Rpc| rpc.effect() == Effect::Mutates;
+    let mutates = |rpc: &Rpc| rpc.effect() == Effect::Mutates && rpc.need() != Need::Nothing;
     Rpc::ALL.iter().copied().filter(mutates)
 }
 

@@ -276,7 +276,7 @@ fn first(items: &[String], bound: usize) -> Vec<String> {
 }
 
 /// Reads kinds that must be said, no more than there are.
-fn kinds(field: &str, numbers: &[i32], violations: &mut Violations) -> Vec<Kind> {
+pub fn kinds(field: &str, numbers: &[i32], violations: &mut Violations) -> Vec<Kind> {
     if numbers.len() > Kind::ALL.len() {
         violations.add(field, Field::TooMany);
         return Vec::new();

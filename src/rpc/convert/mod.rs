@@ -2,6 +2,7 @@
 //! ([`inward`]), page tokens and field masks. Pure; whatever is wrong with a
 //! request is gathered as violations, all at once.
 
+pub mod explanation;
 pub mod inward;
 pub mod mask;
 pub mod outward;

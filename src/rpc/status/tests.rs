@@ -106,6 +106,10 @@ fn who_may_ask_again_is_told_when() {
         retry(&Error::HashingBusy { retry_after }),
         Some(retry_after)
     );
+    assert_eq!(
+        retry(&Error::RateLimited { retry_after }),
+        Some(retry_after)
+    );
     assert_eq!(retry(&Error::TokenLimit { most: 5 }), None);
     assert_eq!(retry(&Error::EtagMismatch), None);
 }

@@ -11,13 +11,15 @@ use token_authority::app::{World, open_authority};
 use token_authority::authority::access::{Effect, Rpc};
 use token_authority::authority::create::CreateToken;
 use token_authority::authority::requests::RequestId;
-use token_authority::authority::revoke::RevokeToken;
+use token_authority::authority::revoke::{RevokeCurrentToken, RevokeToken};
+use token_authority::authority::revoke_all::RevokeAllTokens;
+use token_authority::authority::revoke_batch::BatchRevokeTokens;
 use token_authority::authority::rotate::RotateToken;
 use token_authority::authority::scopes::UpdateCatalog;
 use token_authority::authority::tenants::{CreateTenant, PolicyChange, UpdateTenant};
 use token_authority::authority::update::UpdateToken;
 use token_authority::authority::users::{CreateUser, UpdateUser};
-use token_authority::authority::{Authority, Call, Caller, Error};
+use token_authority::authority::{Authority, Call, Caller, Error, OpenCall};
 use token_authority::config::Config;
 use token_authority::domain::catalog::{Draft, ScopeDraft};
 use token_authority::domain::policy::{Expiry, Policy};
@@ -47,6 +49,8 @@ pub(super) struct Subject {
     /// Of the other tenant alone.
     stranger_id: String,
     token_id: String,
+    /// The token's.
+    value: String,
     member: Caller,
 }
 
@@ -120,6 +124,7 @@ impl Installation {
         Ok(Subject {
             member: a.authenticate(&created.value.expose()).await?,
             token_id: created.token.token.token_id.to_string(),
+            value: created.value.expose(),
             stranger_id: stranger.user_id.to_string(),
             tenant_id,
             other_id,
@@ -150,6 +155,7 @@ impl Installation {
             user_id,
             stranger_id,
             token_id,
+            value,
             member,
         } = subject;
         let none = Violations::default();
@@ -175,6 +181,16 @@ impl Installation {
             Rpc::RotateCurrentToken => {
                 mutation!(a.rotate_current_token(call_of(member, rpc), None, none))
             }
+            Rpc::BatchRevokeTokens => {
+                mutation!(a.batch_revoke_tokens(by_operator, several(tenant_id, token_id)))
+            }
+            Rpc::RevokeAllTokens => {
+                mutation!(a.revoke_all_tokens(by_operator, all(tenant_id)))
+            }
+            Rpc::RevokeCurrentToken => {
+                mutation!(a.revoke_current_token(call_of(member, rpc), current()))
+            }
+            Rpc::RevokeExposedToken => mutation!(a.revoke_exposed_token(open_call(), value)),
             Rpc::CreateTenant => {
                 let new = format!("{tenant_id}-new");
                 mutation!(a.create_tenant(by_operator, tenant(&new)))
@@ -212,6 +228,7 @@ impl Installation {
             | Rpc::GetUser
             | Rpc::ListUsers
             | Rpc::ListMembers
+            | Rpc::ExplainToken
             | Rpc::ListAuditEvents
             | Rpc::VerifyAuditLog
             | Rpc::GetCatalog => None,
@@ -237,6 +254,14 @@ fn call(caller: &Caller) -> Call {
         call_id: String::new(),
         trace_id: String::new(),
         request: None,
+        deadline: Instant::now() + Duration::from_secs(60),
+    }
+}
+
+fn open_call() -> OpenCall {
+    OpenCall {
+        call_id: String::new(),
+        trace_id: String::new(),
         deadline: Instant::now() + Duration::from_secs(60),
     }
 }
@@ -354,6 +379,36 @@ fn rotated(tenant_id: &str, token_id: &str) -> RotateToken {
         kind: None,
         etag: None,
         grace: Some(Duration::from_secs(60)),
+        violations: Violations::default(),
+    }
+}
+
+fn several(tenant_id: &str, token_id: &str) -> BatchRevokeTokens {
+    BatchRevokeTokens {
+        tenant_id: tenant_id.into(),
+        token_ids: vec![token_id.into()],
+        kind: None,
+        reason: RevokeReason::Unspecified,
+        reason_text: String::new(),
+        violations: Violations::default(),
+    }
+}
+
+fn all(tenant_id: &str) -> RevokeAllTokens {
+    RevokeAllTokens {
+        tenant_id: tenant_id.into(),
+        user_id: String::new(),
+        kinds: Vec::new(),
+        reason: RevokeReason::Unspecified,
+        reason_text: String::new(),
+        violations: Violations::default(),
+    }
+}
+
+fn current() -> RevokeCurrentToken {
+    RevokeCurrentToken {
+        reason: RevokeReason::Unspecified,
+        reason_text: String::new(),
         violations: Violations::default(),
     }
 }

@@ -1,14 +1,20 @@
 //! A file for each RPC, named after it, over the wire.
 
 mod batch_introspect;
+mod batch_revoke_tokens;
 mod create_token;
 mod create_token_bounds;
 mod create_token_grant;
+mod explain_token;
 mod get_token;
 mod introspect;
 mod introspect_caller;
 mod introspect_inactive;
 mod list_tokens;
+mod revoke_all_tokens;
+mod revoke_all_tokens_many;
+mod revoke_current_token;
+mod revoke_exposed_token;
 mod revoke_token;
 mod rotate_current_token;
 mod rotate_token;

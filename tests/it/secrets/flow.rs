@@ -63,6 +63,17 @@ impl Flow {
                 let _ = self.send(actor, method, altered.encode_to_vec()).await;
             }
         }
+        self.as_it_is(actor, method, request).await
+    }
+
+    /// Makes a call that succeeds, and no other: where a value that is pasted would do
+    /// its work.
+    pub(super) async fn as_it_is(
+        &mut self,
+        actor: &Actor,
+        method: &str,
+        request: &impl Message,
+    ) -> Vec<u8> {
         let answer = self.send(actor, method, request.encode_to_vec()).await;
         let answer = answer.unwrap_or_else(|status| panic!("{method}: {status:?}"));
         self.done.insert(method.to_owned());

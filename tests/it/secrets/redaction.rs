@@ -35,7 +35,20 @@ fn debug_shows_no_value() {
     let batch = pb::BatchIntrospectRequest {
         requests: vec![introspect.clone()],
     };
+    let exposed = pb::RevokeExposedTokenRequest {
+        value: VALUE.into(),
+    };
+    assert_eq!(
+        format!("{exposed:?}"),
+        "RevokeExposedTokenRequest { value: \"[redacted]\" }"
+    );
+    let explain = pb::ExplainTokenRequest {
+        tenant_id: "acme".into(),
+        subject: Some(pb::explain_token_request::Subject::Value(VALUE.into())),
+        ..Default::default()
+    };
     for shown in [
+        format!("{explain:?} {explain:#?} {:?}", explain.subject),
         format!("{introspect:?} {introspect:#?}"),
         format!("{created:?} {created:#?}"),
         format!("{rotated:?} {rotated:#?}"),

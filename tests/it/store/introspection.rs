@@ -30,8 +30,14 @@ async fn look(world: &World, secret: &NewSecret) -> Record {
     let (record, verifier) = found.record.unwrap();
     assert_eq!(verifier.secret_id, secret.secret_id);
     assert_eq!(verifier.secret_hash, secret.secret_hash);
-    // The other way to the same record.
+    // The other ways to the same record.
     let mut tx = world.snapshot().await;
+    let same = tx.find_record_by_lookup(&secret.lookup).await.unwrap();
+    assert_eq!(same.head, found.head);
+    assert_eq!(
+        format!("{:?}", same.record.unwrap()),
+        format!("{:?}", (&record, &verifier))
+    );
     let other = tx.find_record_by_token(record.token.token_id).await;
     assert_eq!(
         format!("{:?}", other.unwrap().unwrap()),
@@ -92,6 +98,11 @@ async fn an_unknown_lookup_gives_the_head(backend: Backend) {
         let found = found.unwrap();
         assert!(found.record.is_none());
         assert_eq!(found.head, world.store.get_head().await.unwrap());
+        let mut tx = world.snapshot().await;
+        let same = tx.find_record_by_lookup(&unknown.lookup).await.unwrap();
+        assert!(same.record.is_none());
+        assert_eq!(same.head, found.head);
+        drop(tx);
         world.token(&acme, None, "token").await;
     }
     let unknown = TokenId::mint(world.now(), &world.entropy).unwrap();

@@ -31,6 +31,11 @@ calls! {
     rotate: tokens.rotate_token(RotateTokenRequest) -> RotateTokenResponse,
     roll: me.rotate_current_token(RotateCurrentTokenRequest) -> RotateCurrentTokenResponse,
     revoke: tokens.revoke_token(RevokeTokenRequest) -> RevokeTokenResponse,
+    batch_revoke: tokens.batch_revoke_tokens(BatchRevokeTokensRequest) -> BatchRevokeTokensResponse,
+    revoke_all: tokens.revoke_all_tokens(RevokeAllTokensRequest) -> RevokeAllTokensResponse,
+    revoke_current: me.revoke_current_token(RevokeCurrentTokenRequest) -> RevokeCurrentTokenResponse,
+    expose: me.revoke_exposed_token(RevokeExposedTokenRequest) -> RevokeExposedTokenResponse,
+    explain: tokens.explain_token(ExplainTokenRequest) -> ExplainTokenResponse,
     batch: introspection.batch_introspect(BatchIntrospectRequest) -> BatchIntrospectResponse,
     who_am_i: me.who_am_i(WhoAmIRequest) -> WhoAmIResponse,
 }

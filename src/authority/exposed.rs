@@ -1,0 +1,134 @@
+//! Revoking a token by its value: who holds a value that is good now may have it
+//! revoked, whoever it is. Nobody learns whether it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use super::access::Rpc;
+use super::scene::lost_row;
+use super::{Authority, Error, OpenCall};
+use crate::domain::audit::{Act, Origin};
+use crate::domain::change::Change;
+use crate::domain::introspection::{Record, Verifier};
+use crate::domain::time::Timestamp;
+use crate::domain::token::RevokeReason;
+use crate::domain::value::{TokenValue, presented};
+use crate::store::Tx;
+
+/// The calls that are served at once, at most: anybody may make them, and each asks the
+/// store.
+const AT_ONCE: usize = 16;
+/// When to ask again past that.
+const RETRY: Duration = Duration::from_secs(1);
+/// What is written down beside the reason.
+const TEXT: &str = "exposed";
+
+/// The places of these calls.
+#[derive(Debug)]
+pub(super) struct Exposures(Semaphore);
+
+impl Default for Exposures {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+impl Authority {
+    /// Revokes the token of a value that is good now. What is good for nothing changes
+    /// nothing, and is answered alike.
+    pub async fn revoke_exposed_token(
+        self: &Arc<Self>,
+        call: OpenCall,
+        value: &str,
+    ) -> Result<(), Error> {
+        // Garbage neither reaches the store nor takes a place from anybody.
+        let Ok(value) = presented(value).parse::<TokenValue>() else {
+            return Ok(());
+        };
+        // Before anything is known of the value, so that this tells nothing of it.
+        let Ok(_place) = self.exposures.0.try_acquire() else {
+            return Err(Error::RateLimited { retry_after: RETRY });
+        };
+        let proof = timeout_at(call.deadline, self.proof(&value)).await;
+        let Some((record, verifier)) = proof.map_err(|_| Error::DeadlineExceeded)?? else {
+            return Ok(());
+        };
+        let locked = timeout_at(call.deadline, self.lock_record(&record)).await;
+        let mut tx = locked.map_err(|_| Error::DeadlineExceeded)??;
+        let now = self.clock.now();
+        let found = tx.find_record_by_lookup(value.lookup()).await?.record;
+        let found = found.filter(|(_, found)| found.secret_id == verifier.secret_id);
+        let Some((record, _)) = found.filter(|found| is_good(found, &value, now)) else {
+            return Ok(());
+        };
+        let (token, reason) = (record.token, RevokeReason::Compromised);
+        if !tx.mark_token_revoked(&token, reason, TEXT, now).await? {
+            return Err(lost_row());
+        }
+        let revoked = token.clone().revoked(now, reason, TEXT.to_owned());
+        let mut act = Act::new(Rpc::RevokeExposedToken.name(), token.tenant_id.clone());
+        act.user_id = token.owner.as_ref().map(|owner| owner.user_id);
+        let act = act
+            .token(token.token_id)
+            .changed(Some(&token), Some(&revoked));
+        let origin = Origin {
+            by: None,
+            trace_id: call.trace_id,
+            call_id: call.call_id,
+        };
+        tx.append_act(&act, &origin, now).await?;
+        let change = Change::TokenChanged(token.tenant_id, token.token_id);
+        self.see(tx.close(&[change], &[], now).await?);
+        Ok(())
+    }
+
+    /// Returns the record of a value that is good now, and what verified it.
+    async fn proof(
+        self: &Arc<Self>,
+        value: &TokenValue,
+    ) -> Result<Option<(Record, Verifier)>, Error> {
+        let found = self.store.find_record_by_lookup(value.lookup()).await?;
+        self.see(found.head);
+        let Some((record, verifier)) = found.record else {
+            return Ok(None);
+        };
+        let tenant_id = &record.token.tenant_id;
+        match self.verify(value, &verifier, tenant_id).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            // Only a known lookup comes so far: it is told as the bound of all.
+            Err(Error::HashingBusy { retry_after }) => {
+                return Err(Error::RateLimited { retry_after });
+            }
+            Err(error) => return Err(error),
+        }
+        let now = self.clock.now();
+        if record.token.is_over(verifier.ends_at, now) {
+            self.note_ended_use(&record, &verifier, None, None).await;
+            return Ok(None);
+        }
+        let found = (record, verifier);
+        Ok(is_good(&found, value, now).then_some(found))
+    }
+
+    /// Begins a change of a token, with all that decides over it locked, in the order
+    /// in which everybody locks.
+    async fn lock_record(&self, record: &Record) -> Result<Tx, Error> {
+        let mut tx = self.store.begin().await?;
+        tx.lock_tenant(&record.token.tenant_id).await?;
+        if let Some(owner) = &record.token.owner {
+            tx.lock_user(owner.user_id).await?;
+        }
+        tx.lock_token(record.token.token_id).await?;
+        Ok(tx)
+    }
+}
+
+/// Returns whether a verified value is good now. One that is over proves nothing: who
+/// held it once may have lost it since.
+fn is_good((record, verifier): &(Record, Verifier), value: &TokenValue, now: Timestamp) -> bool {
+    !record.token.is_over(verifier.ends_at, now) && record.inactive(value.prefix(), now).is_none()
+}
