@@ -82,50 +82,50 @@ macro_rules! table {
 }
 
 table! {
-    Introspect:      "IntrospectionService", Introspect,    Reads;
-    BatchIntrospect: "IntrospectionService", Introspect,    Reads;
+    Introspect:         "IntrospectionService",  Introspect,    Reads;
+    BatchIntrospect:    "IntrospectionService",  Introspect,    Reads;
 
-    CreateToken:     "TokenService",         TokensWrite,   Mutates;
-    GetToken:        "TokenService",         TokensRead,    Reads;
-    ListTokens:      "TokenService",         TokensRead,    Reads;
-    ExplainToken:    "TokenService",         TokensRead,    Reads;
-    UpdateToken:     "TokenService",         TokensWrite,   Mutates;
-    RotateToken:     "TokenService",         TokensWrite,   Mutates;
-    RevokeToken:     "TokenService",         TokensWrite,   Mutates;
-    BatchRevokeTokens:  "TokenService",      TokensWrite,   Mutates;
-    RevokeAllTokens: "TokenService",         TenantAdmin,   Mutates;
+    CreateToken:        "TokenService",          TokensWrite,   Mutates;
+    GetToken:           "TokenService",          TokensRead,    Reads;
+    ListTokens:         "TokenService",          TokensRead,    Reads;
+    ExplainToken:       "TokenService",          TokensRead,    Reads;
+    UpdateToken:        "TokenService",          TokensWrite,   Mutates;
+    RotateToken:        "TokenService",          TokensWrite,   Mutates;
+    RevokeToken:        "TokenService",          TokensWrite,   Mutates;
+    BatchRevokeTokens:  "TokenService",          TokensWrite,   Mutates;
+    RevokeAllTokens:    "TokenService",          TenantAdmin,   Mutates;
 
-    WhoAmI:          "SelfService",          Authenticated, Reads;
-    RotateCurrentToken: "SelfService",       Authenticated, Mutates;
-    RevokeCurrentToken: "SelfService",       Authenticated, Mutates;
-    RevokeExposedToken: "SelfService",       Nothing,       Mutates;
+    WhoAmI:             "SelfService",           Authenticated, Reads;
+    RotateCurrentToken: "SelfService",           Authenticated, Mutates;
+    RevokeCurrentToken: "SelfService",           Authenticated, Mutates;
+    RevokeExposedToken: "SelfService",           Nothing,       Mutates;
 
-    CreateTenant:    "TenantService",        Operator,      Mutates;
-    GetTenant:       "TenantService",        Authenticated, Reads;
-    ListTenants:     "TenantService",        Operator,      Reads;
-    UpdateTenant:    "TenantService",        TenantAdmin,   Mutates;
-    SuspendTenant:   "TenantService",        Operator,      Mutates;
-    ResumeTenant:    "TenantService",        Operator,      Mutates;
-    DeleteTenant:    "TenantService",        Operator,      Mutates;
+    CreateTenant:       "TenantService",         Operator,      Mutates;
+    GetTenant:          "TenantService",         Authenticated, Reads;
+    ListTenants:        "TenantService",         Operator,      Reads;
+    UpdateTenant:       "TenantService",         TenantAdmin,   Mutates;
+    SuspendTenant:      "TenantService",         Operator,      Mutates;
+    ResumeTenant:       "TenantService",         Operator,      Mutates;
+    DeleteTenant:       "TenantService",         Operator,      Mutates;
 
-    CreateUser:      "UserService",          TenantAdmin,   Mutates;
-    GetUser:         "UserService",          TenantAdmin,   Reads;
-    ListUsers:       "UserService",          TenantAdmin,   Reads;
-    UpdateUser:      "UserService",          TenantAdmin,   Mutates;
-    SuspendUser:     "UserService",          TenantAdmin,   Mutates;
-    ResumeUser:      "UserService",          TenantAdmin,   Mutates;
-    DeleteUser:      "UserService",          TenantAdmin,   Mutates;
-    SetActiveTenant: "UserService",          Authenticated, Mutates;
-    AddMember:       "UserService",          TenantAdmin,   Mutates;
-    UpdateMember:    "UserService",          TenantAdmin,   Mutates;
-    RemoveMember:    "UserService",          TenantAdmin,   Mutates;
-    ListMembers:     "UserService",          TenantAdmin,   Reads;
+    CreateUser:         "UserService",           TenantAdmin,   Mutates;
+    GetUser:            "UserService",           TenantAdmin,   Reads;
+    ListUsers:          "UserService",           TenantAdmin,   Reads;
+    UpdateUser:         "UserService",           TenantAdmin,   Mutates;
+    SuspendUser:        "UserService",           TenantAdmin,   Mutates;
+    ResumeUser:         "UserService",           TenantAdmin,   Mutates;
+    DeleteUser:         "UserService",           TenantAdmin,   Mutates;
+    SetActiveTenant:    "UserService",           Authenticated, Mutates;
+    AddMember:          "UserService",           TenantAdmin,   Mutates;
+    UpdateMember:       "UserService",           TenantAdmin,   Mutates;
+    RemoveMember:       "UserService",           TenantAdmin,   Mutates;
+    ListMembers:        "UserService",           TenantAdmin,   Reads;
 
-    ListAuditEvents: "AuditService",         TenantAdmin,   Reads;
-    VerifyAuditLog:  "AuditService",         TenantAdmin,   Reads;
+    ListAuditEvents:    "AuditService",          TenantAdmin,   Reads;
+    VerifyAuditLog:     "AuditService",          TenantAdmin,   Reads;
 
-    GetCatalog:      "ScopeService",         Authenticated, Reads;
-    UpdateCatalog:   "ScopeService",         TenantAdmin,   Mutates;
+    GetCatalog:         "ScopeService",          Authenticated, Reads;
+    UpdateCatalog:      "ScopeService",          TenantAdmin,   Mutates;
 }
 
 /// How far a caller reaches in a tenant.

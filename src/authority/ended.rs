@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Authority, Caller, Error, once_begun};
+use super::{Authority, Caller, Error};
 use crate::domain::audit::{Act, Origin, action};
 use crate::domain::ids::SecretId;
 use crate::domain::introspection::{Record, Verifier};
@@ -50,7 +50,7 @@ impl Authority {
             },
         };
         let authority = Arc::clone(self);
-        let noted = once_begun(async move {
+        let noted = self.once_begun(async move {
             if let Err(error) = authority.append_ended_use(ended).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

@@ -44,6 +44,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::access::Rpc;
@@ -86,6 +87,8 @@ pub struct Authority {
     uses: Uses,
     /// Told when what is to be flushed has no room any more.
     flush_wanted: Notify,
+    /// The mutations that have begun, also those whose callers are gone.
+    begun: TaskTracker,
     counters: Counters,
     census: ArcSwapOption<Census>,
     exposures: Exposures,
@@ -158,6 +161,7 @@ impl Authority {
             upgrades: Upgrades::default(),
             uses: Uses::default(),
             flush_wanted: Notify::new(),
+            begun: TaskTracker::new(),
             counters: Counters::default(),
             census: ArcSwapOption::empty(),
             exposures: Exposures::default(),
@@ -179,12 +183,30 @@ impl Authority {
     /// An error is of these; the store is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
         let last = async {
+            self.begun.close();
+            self.begun.wait().await;
             let flushed = self.flush_usage().await;
             self.leave().await.and(flushed)
         };
         let done = timeout(LAST, last).await;
         self.store.close().await;
         done.unwrap_or(Err(Error::DeadlineExceeded))
+    }
+
+    /// Runs a mutation in a task of its own: once it has begun, no caller's going and
+    /// no cancellation leaves it half done, and the store is not closed under it.
+    pub async fn once_begun<T: Send + 'static>(
+        &self,
+        mutation: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.begun.spawn(mutation.in_current_span()).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                // To the layer that answers for panics.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(Error::internal(error)),
+            },
+        }
     }
 
     /// Returns what has been counted since the start.
@@ -231,19 +253,4 @@ fn named_tenant(caller: &Caller, text: &str) -> Result<TenantId, Error> {
     };
     let tenant_id = caller.tenant_named(text).parse();
     tenant_id.map_err(|_| Error::field("tenant_id", reason))
-}
-
-/// Runs a mutation in a task of its own: once it has begun, no caller's going and
-/// no cancellation leaves it half done.
-pub async fn once_begun<T: Send + 'static>(
-    mutation: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::spawn(mutation.in_current_span()).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            // To the layer that answers for panics.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(Error::internal(error)),
-        },
-    }
 }

@@ -57,19 +57,19 @@ impl Authority {
         scene.token(token_id, command.kind).await?;
         scene.tx.lock_token(token_id).await?;
         let token = scene.token(token_id, command.kind).await?;
-        let alive = token.revocation.is_none();
-        if alive {
-            let (reason, now) = (command.reason, scene.now);
-            if !scene
+        let (reason, now) = (command.reason, scene.now);
+        let marked = token.revocation.is_none()
+            && scene
                 .tx
                 .mark_token_revoked(&token, reason, &text, now)
-                .await?
-            {
-                return Err(lost_row());
-            }
-        }
+                .await?;
         let shown = scene.show(token_id).await?;
-        let deed = if alive {
+        // Its user's deletion, in the tenant that vouches for it, may have come between:
+        // an epoch waits for no lock of ours.
+        if shown.token.revocation.is_none() {
+            return Err(lost_row());
+        }
+        let deed = if marked {
             let act = scene.act_on(&token);
             Deed::of(act.changed(Some(&token), Some(&shown.token)))
                 .altering([Change::TokenChanged(tenant_id, token_id)])
@@ -79,6 +79,7 @@ impl Authority {
         let revision = self.close_scene(scene, deed, &shown).await?;
         Ok((shown, revision))
     }
+
     /// Revokes the token that the caller presents: anybody may kill its own credential,
     /// also where administrators manage the tokens.
     pub async fn revoke_current_token(

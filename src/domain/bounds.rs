@@ -1,6 +1,7 @@
 //! How large what is given may be. Past a bound the answer is a named violation,
 //! except for a presented value, which is simply no token.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The bytes of a presented value, at most.
@@ -50,6 +51,9 @@ pub const TTL_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 pub const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The earlier values of a token that may be in their grace at once, at most.
 pub const VALUES_IN_GRACE: i64 = 3;
+/// The shortest and the longest time for which what is dead is kept.
+pub const RETENTION: RangeInclusive<Duration> =
+    Duration::from_secs(24 * 60 * 60)..=Duration::from_secs(3650 * 24 * 60 * 60);
 /// The number of tokens a user that a policy may set, at most.
 pub const TOKENS_PER_USER_MAX: u32 = 1_000_000;
 /// The bytes of a message, at most.

@@ -45,6 +45,8 @@ pub struct Policy {
     pub max_grace: Option<Duration>,
     /// Whether a token may rotate itself.
     pub self_rotation: bool,
+    /// How long what is dead is kept; `None`: as long as is configured.
+    pub retention: Option<Duration>,
 }
 
 /// When a token is asked to end.
@@ -81,6 +83,12 @@ impl Policy {
         }
         if self.max_grace.is_some_and(|most| most > bounds::GRACE_MAX) {
             violations.add("policy.max_grace", Field::OutOfRange);
+        }
+        if self
+            .retention
+            .is_some_and(|kept| !bounds::RETENTION.contains(&kept))
+        {
+            violations.add("policy.retention", Field::OutOfRange);
         }
     }
 

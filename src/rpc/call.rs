@@ -9,7 +9,7 @@ use tonic::{Extensions, Request, Response, Status};
 use super::layers::{Deadline, RequestId};
 use super::status::status;
 use crate::authority::requests::RequestId as IdempotencyKey;
-use crate::authority::{Authority, Call, Caller, Error, OpenCall, once_begun};
+use crate::authority::{Authority, Call, Caller, Error, OpenCall};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
 use crate::domain::reason::Violations;
@@ -88,12 +88,10 @@ where
     let (opened, message) = Opened::of_mutation(request)?;
     let (call, caller) = (opened.call.clone(), opened.call.caller.clone());
     let use_case = use_case(Arc::clone(authority), opened.call, message);
-    let authority = Arc::clone(authority);
+    let owned = Arc::clone(authority);
     // On the heap: a mutation's state is large, and would be copied on its way into
     // the task.
-    let done = once_begun(Box::pin(
-        async move { authority.once(&call, use_case).await },
-    ));
+    let done = authority.once_begun(Box::pin(async move { owned.once(&call, use_case).await }));
     let answered = done.await;
     let answered =
         answered.map(|(outcome, revision)| respond(&caller, outcome, revision.to_string()));
@@ -114,10 +112,10 @@ where
     let (opened, message) = Opened::of_mutation(request)?;
     let call = opened.call.clone();
     let use_case = use_case(Arc::clone(authority), opened.call, message);
-    let authority = Arc::clone(authority);
-    let done = once_begun(Box::pin(async move {
-        authority.once_giving(&call, use_case).await
-    }));
+    let owned = Arc::clone(authority);
+    let done = authority.once_begun(Box::pin(
+        async move { owned.once_giving(&call, use_case).await },
+    ));
     answer(done.await, &opened.request_id)
 }
 
@@ -141,7 +139,8 @@ where
         deadline: deadline(&extensions),
     };
     let use_case = use_case(Arc::clone(authority), call, message);
-    answer(once_begun(Box::pin(use_case)).await, &request_id)
+    let done = authority.once_begun(Box::pin(use_case));
+    answer(done.await, &request_id)
 }
 
 /// Turns what a use case comes to into an answer.

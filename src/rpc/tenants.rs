@@ -209,6 +209,7 @@ fn populated_policy(policy: &pb::TenantPolicy) -> impl Iterator<Item = &'static 
         ("policy.admins_act_for_admins", policy.admins_act_for_admins),
         ("policy.max_grace", policy.max_grace.is_some()),
         ("policy.self_rotation", policy.self_rotation),
+        ("policy.retention", policy.retention.is_some()),
     ]
     .into_iter()
     .filter_map(|(field, given)| given.then_some(field))
@@ -228,6 +229,7 @@ fn merge(present: &mut Policy, given: Policy, mask: &Mask) {
         admins_act_for_admins,
         max_grace,
         self_rotation,
+        retention,
     } = given;
     macro_rules! put {
         ($field:ident, $path:literal) => {
@@ -246,4 +248,5 @@ fn merge(present: &mut Policy, given: Policy, mask: &Mask) {
     put!(admins_act_for_admins, "policy.admins_act_for_admins");
     put!(max_grace, "policy.max_grace");
     put!(self_rotation, "policy.self_rotation");
+    put!(retention, "policy.retention");
 }

@@ -16,8 +16,8 @@ macro_rules! tenant_columns {
     () => {
         "tenant_id, display_name, prefix, management, expiry_required, default_ttl_ms,
          max_ttl_ms, max_tokens_per_user, unique_names, tokens_may_not_mint,
-         admins_act_for_admins, max_grace_ms, self_rotation, version, created_at, updated_at,
-         suspended_at, deleted_at"
+         admins_act_for_admins, max_grace_ms, self_rotation, retention_ms, version, created_at,
+         updated_at, suspended_at, deleted_at"
     };
 }
 
@@ -25,7 +25,7 @@ const INSERT_TENANT: &str = concat!(
     "INSERT INTO tenants (",
     tenant_columns!(),
     ")
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $14,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $15,
              NULL, NULL)
      ON CONFLICT DO NOTHING
      RETURNING tenant_id"
@@ -74,7 +74,8 @@ const MARK_TENANT_CHANGED: &str = concat!(
         SET display_name = $3, prefix = $4, management = $5, expiry_required = $6,
             default_ttl_ms = $7, max_ttl_ms = $8, max_tokens_per_user = $9, unique_names = $10,
             tokens_may_not_mint = $11, admins_act_for_admins = $12,
-            max_grace_ms = $13, self_rotation = $14, version = version + 1, updated_at = $15
+            max_grace_ms = $13, self_rotation = $14, retention_ms = $15,
+            version = version + 1, updated_at = $16
       WHERE tenant_id = $1 AND version = $2 AND deleted_at IS NULL
      RETURNING ",
     tenant_columns!()
@@ -134,6 +135,7 @@ struct TenantRow {
     admins_act_for_admins: bool,
     max_grace_ms: Option<i64>,
     self_rotation: Option<bool>,
+    retention_ms: Option<i64>,
     version: i64,
     created_at: i64,
     updated_at: i64,
@@ -161,6 +163,7 @@ impl TryFrom<TenantRow> for Tenant {
                 tokens_may_not_mint: row.tokens_may_not_mint,
                 admins_act_for_admins: row.admins_act_for_admins,
                 max_grace: optional_duration(TABLE, "max_grace_ms", row.max_grace_ms)?,
+                retention: optional_duration(TABLE, "retention_ms", row.retention_ms)?,
                 self_rotation: row.self_rotation.unwrap_or_default(),
             },
             version: Version(row.version),
@@ -214,6 +217,7 @@ impl Tx {
             policy.admins_act_for_admins,
             millis(policy.max_grace),
             policy.self_rotation,
+            millis(policy.retention),
             tenant.created_at.millis(),
         )?;
         Ok(row.is_some())
@@ -307,6 +311,7 @@ impl Tx {
             policy.admins_act_for_admins,
             millis(policy.max_grace),
             policy.self_rotation,
+            millis(policy.retention),
             now.millis(),
         )?;
         row.map(Tenant::try_from).transpose()

@@ -110,10 +110,14 @@ async fn what_is_dead_goes_after_its_retention_and_what_lives_stays(backend: Bac
 
 async fn a_tenant_may_keep_its_dead_longer(backend: Backend) {
     let t = TestServer::start(backend).await;
-    let acme = t.tenant("acme", pb::TenantPolicy::default()).await;
-    t.database
-        .execute("UPDATE tenants SET retention_ms = 5184000000 WHERE tenant_id = 'acme'")
-        .await;
+    let policy = pb::TenantPolicy {
+        retention: Some(prost_types::Duration {
+            seconds: 60 * 24 * 60 * 60,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let acme = t.tenant("acme", policy).await;
     let globex = t.tenant("globex", pb::TenantPolicy::default()).await;
     for tenant in [&acme, &globex] {
         let token_id = id(&tenant.admin.issue("revoked", &[]).await);

@@ -111,6 +111,7 @@ impl Audited for Policy {
             admins_act_for_admins,
             max_grace,
             self_rotation,
+            retention,
         } = self;
         fields! {
             "policy.token_management": match management {
@@ -126,6 +127,7 @@ impl Audited for Policy {
             "policy.admins_act_for_admins": yes(*admins_act_for_admins),
             "policy.max_grace": millis(*max_grace),
             "policy.self_rotation": yes(*self_rotation),
+            "policy.retention": millis(*retention),
         }
     }
 }

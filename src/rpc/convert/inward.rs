@@ -191,6 +191,7 @@ pub const POLICY_FIELDS: &[&str] = &[
     "policy.admins_act_for_admins",
     "policy.max_grace",
     "policy.self_rotation",
+    "policy.retention",
 ];
 
 /// Reads those of a policy's fields that the mask names; the others have their
@@ -220,6 +221,10 @@ pub fn policy(given: &pb::TenantPolicy, mask: &Mask, violations: &mut Violations
     let field = "policy.max_grace";
     if has(field) {
         policy.max_grace = duration_or_none(field, given.max_grace.as_ref(), violations);
+    }
+    let field = "policy.retention";
+    if has(field) {
+        policy.retention = duration(field, given.retention.as_ref(), violations);
     }
     policy.expiry_required = has("policy.expiry_required") && given.expiry_required;
     policy.unique_names = has("policy.unique_names") && given.unique_names;

@@ -180,6 +180,7 @@ pub fn policy(policy: &Policy) -> pb::TenantPolicy {
         admins_act_for_admins: policy.admins_act_for_admins,
         max_grace: policy.max_grace.map(duration),
         self_rotation: policy.self_rotation,
+        retention: policy.retention.map(duration),
     }
 }
 

@@ -15,6 +15,7 @@ both_backends_in_parallel!(
     once_a_revocation_is_acknowledged_no_introspection_finds_the_token,
     all_created_before_are_dead_and_all_created_after_live,
     an_exposed_value_is_revoked_once_however_many_show_it,
+    a_revocation_meets_the_deletion_of_the_tokens_user_elsewhere,
 );
 
 /// How often each race is run.
@@ -148,5 +149,41 @@ async fn an_exposed_value_is_revoked_once_however_many_show_it(backend: Backend)
                  WHERE action = 'RevokeExposedToken' AND caller_id IS NULL";
     let acts = stage.t.database.texts(acts).await;
     assert_eq!(acts, [rounds.to_string()]);
+    stage.end().await;
+}
+
+/// The tenant that vouches for the user deletes it while another revokes its token: both
+/// succeed, whoever comes first.
+async fn a_revocation_meets_the_deletion_of_the_tokens_user_elsewhere(backend: Backend) {
+    let stage = Stage::set(backend, self_service()).await;
+    let globex = stage.t.tenant("globex", self_service()).await;
+    let operator = stage.t.operator();
+    for round in 0..2 * ROUNDS {
+        let name = format!("u{round}");
+        let user_id = operator
+            .create_user("globex", &name, pb::Role::Member)
+            .await;
+        crate::support::share(&stage.t, &user_id, "acme").await;
+        let created = stage
+            .acme
+            .admin
+            .create(token(&user_id, "a", &["read"]))
+            .await;
+        let (admin, token_id) = (stage.acme.admin.clone(), id(&created));
+        let revoke: Call<()> = Box::pin(async move {
+            admin.revoke("acme", &token_id).await;
+        });
+        let (admin, user_id) = (globex.admin.clone(), user_id.clone());
+        let delete: Call<()> = Box::pin(async move {
+            crate::support::tokens::delete_user(&admin, "globex", &user_id).await;
+        });
+        let calls = if round % 2 == 0 {
+            [revoke, delete]
+        } else {
+            [delete, revoke]
+        };
+        at_once(calls).await;
+        assert!(!stage.introspect(&created).await.active);
+    }
     stage.end().await;
 }

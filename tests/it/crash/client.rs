@@ -47,10 +47,14 @@ impl Client {
     async fn mutate(&mut self) -> Result<(), Status> {
         let active = |token: &&mut Entry| token.states == [State::Active];
         let count = self.tokens.iter_mut().filter(active).count();
-        if count > 0 && below(&self.chance, 3) == 0 {
+        let drawn = below(&self.chance, 3);
+        if count > 0 && drawn < 2 {
             let chosen = below(&self.chance, count);
             let token = self.tokens.iter_mut().filter(active).nth(chosen).unwrap();
-            return token.revoke(&self.actor).await;
+            return match drawn {
+                0 => token.revoke(&self.actor).await,
+                _ => token.rotate(&self.actor).await,
+            };
         }
         let name = format!("{} token {}", self.name, self.tokens.len());
         self.tokens.push(Entry::new(self.tenant, name));
@@ -69,6 +73,20 @@ impl Entry {
         self.token_id = Some(tokens::id(&created));
         self.value = Some(created.value);
         self.may_be(&[State::Active]);
+        Ok(())
+    }
+
+    pub(super) async fn rotate(&mut self, actor: &Actor) -> Result<(), Status> {
+        self.is_rotating = true;
+        self.may_be(&[State::Active]);
+        let request = pb::RotateTokenRequest {
+            tenant_id: "active".into(),
+            token_id: self.token_id.clone().unwrap(),
+            ..Default::default()
+        };
+        let rotated = tokens::rotate(actor, request).await?;
+        self.former.extend(self.value.replace(rotated.value));
+        self.is_rotating = false;
         Ok(())
     }
 

@@ -27,7 +27,12 @@ pub(super) struct Entry {
     /// No other has it.
     pub(super) name: String,
     pub(super) token_id: Option<String>,
+    /// Its value; none where the answer with it was lost.
     pub(super) value: Option<String>,
+    /// The values that it had before, which ended at once.
+    pub(super) former: Vec<String>,
+    /// Whether a rotation was asked for and not answered.
+    pub(super) is_rotating: bool,
     /// Each state that it may be in: several where a call was not answered.
     pub(super) states: Vec<State>,
     /// Whether it was asked for or changed since it was looked at.
@@ -41,6 +46,8 @@ impl Entry {
             name,
             token_id: None,
             value: None,
+            former: Vec::new(),
+            is_rotating: false,
             states: vec![State::Absent],
             is_new: true,
         }
@@ -114,12 +121,27 @@ async fn judge(stage: &Stage<'_>, token: &mut Entry, found: Option<&pb::Token>) 
             return Some(format!("{name} is another: {found:?}"));
         }
     }
+    let shows = |value: &String| found.is_some_and(|found| value.starts_with(&found.hint));
+    if std::mem::take(&mut token.is_rotating) && !token.value.as_ref().is_some_and(shows) {
+        // It was rotated, and nobody was told the value.
+        token.former.extend(token.value.take());
+    }
+    let tenant_id = format!("crash-{}", token.tenant);
     if let (Some(value), true) = (&token.value, token.is_new) {
-        let tenant_id = format!("crash-{}", token.tenant);
         let answer = stage.introspector.introspect(&tenant_id, value).await;
         let active = seen == State::Active;
         if answer.active != active || (active && answer.scopes != SCOPES) {
             return Some(format!("{name} is {seen:?}, but introspected: {answer:?}"));
+        }
+    }
+    for former in token.former.iter().filter(|_| token.is_new) {
+        if stage
+            .introspector
+            .introspect(&tenant_id, former)
+            .await
+            .active
+        {
+            return Some(format!("{name} has a value that it had before"));
         }
     }
     token.states = vec![seen];
@@ -188,6 +210,24 @@ async fn what_was_lost_or_came_to_be_is_complained_of(backend: Backend) {
     let complaint = complaints(other).await.remove(0);
     let expected = "round 0 revoked is Revoked, but introspected: ";
     assert!(complaint.starts_with(expected), "{complaint}");
+
+    let mut forgotten = truth.to_vec();
+    forgotten[0].rotate(&admin).await.unwrap();
+    assert_eq!(complaints(forgotten.clone()).await, [""; 0]);
+    let rotated = forgotten[0].clone();
+    // A rotation that was not answered, and one that was and came undone.
+    forgotten[0].value.clone_from(&truth[0].value);
+    forgotten[0].former.clear();
+    forgotten[0].is_rotating = true;
+    assert_eq!(complaints(forgotten.clone()).await, [""; 0]);
+    forgotten[0].is_rotating = false;
+    let complaint = complaints(forgotten.clone()).await.remove(0);
+    let expected = "round 0 active is Active, but introspected: ";
+    assert!(complaint.starts_with(expected), "{complaint}");
+    forgotten[0].value = None;
+    forgotten[0].former.extend(rotated.value);
+    let expected = ["round 0 active has a value that it had before"];
+    assert_eq!(complaints(forgotten).await, expected);
 
     let unasked = truth[..1].to_vec();
     let expected = ["round 0 revoked: nobody asked for it"];

@@ -55,6 +55,7 @@ async fn the_whole_answer_of_a_tenant_with_every_default(backend: Backend) {
                             admins_act_for_admins: false,
                             max_grace: None,
                             self_rotation: false,
+                            retention: None,
                         },
                     ),
                     create_time: Some(
@@ -105,6 +106,7 @@ async fn every_rule_of_the_policy_is_kept(backend: Backend) {
         admins_act_for_admins: true,
         max_grace: Some(seconds(30 * 24 * 60 * 60)),
         self_rotation: true,
+        retention: Some(seconds(3650 * 24 * 60 * 60)),
     };
     // Each alone, so that none stands in for another.
     let each = [
@@ -146,6 +148,10 @@ async fn every_rule_of_the_policy_is_kept(backend: Backend) {
         },
         pb::TenantPolicy {
             self_rotation: true,
+            ..Default::default()
+        },
+        pb::TenantPolicy {
+            retention: Some(seconds(24 * 60 * 60)),
             ..Default::default()
         },
         policy,

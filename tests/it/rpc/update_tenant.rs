@@ -47,6 +47,7 @@ fn full() -> pb::TenantPolicy {
         admins_act_for_admins: true,
         max_grace: Some(seconds(3600)),
         self_rotation: true,
+        retention: Some(seconds(864_000)),
     }
 }
 
@@ -74,6 +75,7 @@ fn other() -> pb::TenantPolicy {
         admins_act_for_admins: false,
         max_grace: Some(seconds(0)),
         self_rotation: false,
+        retention: Some(seconds(86_400)),
     }
 }
 
@@ -99,7 +101,7 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         });
         assert_eq!(update(&operator, restore).await.policy, Some(full()));
     };
-    let each: [(&str, Change); 10] = [
+    let each: [(&str, Change); 11] = [
         ("token_management", |policy| policy.token_management = 1),
         ("expiry_required", |policy| policy.expiry_required = false),
         ("default_ttl", |policy| {
@@ -118,6 +120,9 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         }),
         ("max_grace", |policy| policy.max_grace = Some(seconds(0))),
         ("self_rotation", |policy| policy.self_rotation = false),
+        ("retention", |policy| {
+            policy.retention = Some(seconds(86_400))
+        }),
     ];
     let changed = |from: pb::TenantPolicy, change: Change| {
         let mut policy = from;

@@ -86,6 +86,7 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                             admins_act_for_admins: false,
                             max_grace: None,
                             self_rotation: false,
+                            retention: None,
                         },
                     ),
                     create_time: Some(

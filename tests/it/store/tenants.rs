@@ -33,6 +33,7 @@ fn strict_policy() -> Policy {
         admins_act_for_admins: true,
         max_grace: Some(Duration::from_millis(86_400_002)),
         self_rotation: true,
+        retention: Some(Duration::from_millis(86_400_003)),
     }
 }
 

@@ -193,6 +193,7 @@ fn a_policy_comes_back() {
         admins_act_for_admins: true,
         max_grace: Some(Duration::from_secs(7)),
         self_rotation: true,
+        retention: Some(Duration::from_secs(86_400)),
     };
     let all = Mask::all(POLICY_FIELDS);
     let came = read(|v| policy(&outward::policy(&given), &all, v));
