@@ -24,7 +24,7 @@ fn again(rpc: Rpc) -> &'static str {
             "AlreadyExists REQUEST_ALREADY_DONE"
         }
         // The caller's token went with it.
-        Rpc::RevokeCurrentToken | Rpc::RevokeAllTokens => "Unauthenticated CALLER_UNAUTHENTICATED",
+        Rpc::RevokeCurrentToken => "Unauthenticated CALLER_UNAUTHENTICATED",
         _ => "OK",
     }
 }

@@ -211,6 +211,10 @@ async fn what_was_lost_or_came_to_be_is_complained_of(backend: Backend) {
     let expected = "round 0 revoked is Revoked, but introspected: ";
     assert!(complaint.starts_with(expected), "{complaint}");
 
+    let unasked = truth[..1].to_vec();
+    let expected = ["round 0 revoked: nobody asked for it"];
+    assert_eq!(complaints(unasked).await, expected);
+
     let mut forgotten = truth.to_vec();
     forgotten[0].rotate(&admin).await.unwrap();
     assert_eq!(complaints(forgotten.clone()).await, [""; 0]);
@@ -228,10 +232,6 @@ async fn what_was_lost_or_came_to_be_is_complained_of(backend: Backend) {
     forgotten[0].former.extend(rotated.value);
     let expected = ["round 0 active has a value that it had before"];
     assert_eq!(complaints(forgotten).await, expected);
-
-    let unasked = truth[..1].to_vec();
-    let expected = ["round 0 revoked: nobody asked for it"];
-    assert_eq!(complaints(unasked).await, expected);
 
     let half = "DELETE FROM secrets WHERE token_id =
                 (SELECT token_id FROM tokens WHERE name = 'round 0 active')";

@@ -117,7 +117,7 @@ async fn the_answer_is_the_same_for_what_is_not_good(backend: Backend) {
 
     let state = "SELECT name || ' ' || CAST(version AS TEXT) FROM tokens ORDER BY token_id";
     let head = "SELECT CAST(number AS TEXT) FROM log_head";
-    let events = "SELECT CAST(COUNT(*) AS TEXT) FROM audit_events";
+    let events = "SELECT CAST(COUNT(*) AS TEXT) FROM audit_events WHERE action <> 'EndedValueUsed'";
     let mut before = t.database.texts(state).await;
     before.extend(t.database.texts(head).await);
     before.extend(t.database.texts(events).await);
@@ -146,6 +146,12 @@ async fn the_answer_is_the_same_for_what_is_not_good(backend: Backend) {
     after.extend(t.database.texts(head).await);
     after.extend(t.database.texts(events).await);
     assert_eq!(after, before);
+    // Of the one that is over it is written down that it was used.
+    let used = crate::support::events(&t.database, "acme", "EndedValueUsed").await;
+    assert_eq!(used.len(), 1);
+    let subject = used[0].subject.as_ref().unwrap();
+    assert_eq!(subject.token_id, id(&ended));
+    assert_eq!(used[0].caller, None);
     // Twice is as once.
     for _ in 0..2 {
         assert_eq!(expose(&nobody, found(&good.value)).await.unwrap(), NOTHING);
