@@ -117,10 +117,12 @@ impl<'a> Scene<'a> {
 
     /// Does what must have been done for this RPC to change anything.
     pub(crate) async fn prepare(&self, rpc: Rpc) {
-        let before = match rpc {
-            Rpc::ResumeTenant => Rpc::SuspendTenant,
-            Rpc::ResumeUser => Rpc::SuspendUser,
-            _ => return,
+        let before = if rpc == Rpc::ResumeTenant {
+            Rpc::SuspendTenant
+        } else if rpc == Rpc::ResumeUser {
+            Rpc::SuspendUser
+        } else {
+            return;
         };
         let (operator, fields) = (self.t.operator(), self.request(before));
         call(&operator, &method(before), &fields).await.unwrap();

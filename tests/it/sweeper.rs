@@ -29,6 +29,11 @@ const RETENTION: Retention = Retention {
     period: Duration::from_secs(60 * 60),
 };
 
+/// Returns a millisecond less.
+fn a_moment_less(duration: Duration) -> Duration {
+    duration.checked_sub(Duration::from_millis(1)).unwrap()
+}
+
 /// Sweeps; it must be due.
 async fn sweep(t: &TestServer) -> Swept {
     t.authority.sweep(RETENTION).await.unwrap().unwrap()
@@ -86,7 +91,7 @@ async fn what_is_dead_goes_after_its_retention_and_what_lives_stays(backend: Bac
     );
     let secrets = count(&t, "secrets").await;
 
-    t.advance(RETENTION.dead_tokens - Duration::from_millis(1));
+    t.advance(a_moment_less(RETENTION.dead_tokens));
     assert_eq!(sweep(&t).await.tokens, 0);
     assert_eq!(kept(&operator).await, all);
     // The one that expired a second later stays a second longer.
@@ -163,7 +168,7 @@ async fn a_sweep_is_due_once_a_period(backend: Backend) {
     let t = TestServer::start(backend).await;
     assert!(t.authority.sweep(RETENTION).await.unwrap().is_some());
     assert!(t.authority.sweep(RETENTION).await.unwrap().is_none());
-    t.advance(RETENTION.period - Duration::from_millis(1));
+    t.advance(a_moment_less(RETENTION.period));
     assert!(t.authority.sweep(RETENTION).await.unwrap().is_none());
     t.advance(Duration::from_millis(1));
     assert!(t.authority.sweep(RETENTION).await.unwrap().is_some());
@@ -218,7 +223,7 @@ async fn calls_are_recognised_for_a_day_and_then_forgotten(backend: Backend) {
         ..wanted("laptop", &[])
     };
     acme.admin.create(call.clone()).await;
-    t.advance(DAY - Duration::from_millis(1));
+    t.advance(a_moment_less(DAY));
     assert_eq!(sweep(&t).await.requests, 0);
     let again = outcome(acme.admin.try_create(call.clone()).await);
     assert_eq!(again.as_deref(), Some("AlreadyExists REQUEST_ALREADY_DONE"));

@@ -277,7 +277,12 @@ async fn what_changes_nothing_is_not_written_down(backend: Backend) {
     let before = list(&acme.admin, of("acme")).await;
     // Revoked again, refused, read.
     acme.admin.revoke("acme", &token_id).await;
-    assert!(acme.admin.try_create(Default::default()).await.is_err());
+    assert!(
+        acme.admin
+            .try_create(pb::CreateTokenRequest::default())
+            .await
+            .is_err()
+    );
     let resume = message!(ResumeTenantRequest { tenant_id: "acme" });
     t.operator().resume_tenant(resume).await.unwrap();
     let judged = message!(CreateTokenRequest {

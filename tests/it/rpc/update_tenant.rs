@@ -121,7 +121,7 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         ("max_grace", |policy| policy.max_grace = Some(seconds(0))),
         ("self_rotation", |policy| policy.self_rotation = false),
         ("retention", |policy| {
-            policy.retention = Some(seconds(86_400))
+            policy.retention = Some(seconds(86_400));
         }),
     ];
     let changed = |from: pb::TenantPolicy, change: Change| {

@@ -55,111 +55,111 @@ async fn an_untouched_log_is_whole(backend: Backend) {
     assert!(verify(&t.operator(), "authority").await.verified);
 }
 
-async fn each_tampering_is_found_and_named(backend: Backend) {
-    use pb::AuditFlaw::{Added, Changed, CutOff, Removed, Reordered, Unattested};
-    // Of the log of TENANT with nine events.
-    let tamperings = [
-        (
-            "UPDATE audit_events SET event = hash WHERE tenant_id = 'TENANT' AND sequence = 3",
-            Changed,
-            3,
-        ),
-        (
-            "UPDATE audit_events SET hash = event WHERE tenant_id = 'TENANT' AND sequence = 3",
-            Changed,
-            3,
-        ),
-        (
-            "UPDATE audit_events SET action = 'GetToken' WHERE tenant_id = 'TENANT' AND sequence = 9",
-            Changed,
-            9,
-        ),
-        (
-            "UPDATE audit_events SET created_at = created_at + 1
+/// What is done to the log of TENANT, which has nine events; what is found, and where.
+const TAMPERINGS: [(&str, pb::AuditFlaw, i64); 17] = [
+    (
+        "UPDATE audit_events SET event = hash WHERE tenant_id = 'TENANT' AND sequence = 3",
+        pb::AuditFlaw::Changed,
+        3,
+    ),
+    (
+        "UPDATE audit_events SET hash = event WHERE tenant_id = 'TENANT' AND sequence = 3",
+        pb::AuditFlaw::Changed,
+        3,
+    ),
+    (
+        "UPDATE audit_events SET action = 'GetToken' WHERE tenant_id = 'TENANT' AND sequence = 9",
+        pb::AuditFlaw::Changed,
+        9,
+    ),
+    (
+        "UPDATE audit_events SET created_at = created_at + 1
               WHERE tenant_id = 'TENANT' AND sequence = 1",
-            Changed,
-            1,
-        ),
-        (
-            "UPDATE audit_events SET token_id = NULL WHERE tenant_id = 'TENANT' AND sequence = 6",
-            Changed,
-            6,
-        ),
-        (
-            "UPDATE audit_events SET caller_id = token_id
+        pb::AuditFlaw::Changed,
+        1,
+    ),
+    (
+        "UPDATE audit_events SET token_id = NULL WHERE tenant_id = 'TENANT' AND sequence = 6",
+        pb::AuditFlaw::Changed,
+        6,
+    ),
+    (
+        "UPDATE audit_events SET caller_id = token_id
               WHERE tenant_id = 'TENANT' AND sequence = 6",
-            Changed,
-            6,
-        ),
-        (
-            "UPDATE audit_heads SET hash = (SELECT hash FROM audit_events
+        pb::AuditFlaw::Changed,
+        6,
+    ),
+    (
+        "UPDATE audit_heads SET hash = (SELECT hash FROM audit_events
                                              WHERE tenant_id = 'TENANT' AND sequence = 8)
               WHERE tenant_id = 'TENANT'",
-            Changed,
-            9,
-        ),
-        (
-            "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence = 5",
-            Removed,
-            5,
-        ),
-        (
-            "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence <= 2",
-            Removed,
-            1,
-        ),
-        (
-            "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence = 8;
+        pb::AuditFlaw::Changed,
+        9,
+    ),
+    (
+        "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence = 5",
+        pb::AuditFlaw::Removed,
+        5,
+    ),
+    (
+        "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence <= 2",
+        pb::AuditFlaw::Removed,
+        1,
+    ),
+    (
+        "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence = 8;
              UPDATE audit_events SET sequence = 8 WHERE tenant_id = 'TENANT' AND sequence = 9",
-            Reordered,
-            8,
-        ),
-        (
-            "UPDATE audit_events SET sequence = 0 WHERE tenant_id = 'TENANT' AND sequence = 4;
+        pb::AuditFlaw::Reordered,
+        8,
+    ),
+    (
+        "UPDATE audit_events SET sequence = 0 WHERE tenant_id = 'TENANT' AND sequence = 4;
              UPDATE audit_events SET sequence = 4 WHERE tenant_id = 'TENANT' AND sequence = 5;
              UPDATE audit_events SET sequence = 5 WHERE tenant_id = 'TENANT' AND sequence = 0",
-            Reordered,
-            4,
-        ),
-        (
-            "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence >= 8",
-            CutOff,
-            8,
-        ),
-        (
-            "DELETE FROM audit_events WHERE tenant_id = 'TENANT'",
-            CutOff,
-            1,
-        ),
-        (
-            "UPDATE audit_heads SET count = count - 2 WHERE tenant_id = 'TENANT'",
-            Added,
-            8,
-        ),
-        (
-            "DELETE FROM audit_heads WHERE tenant_id = 'TENANT'",
-            Added,
-            1,
-        ),
-        (
-            "INSERT INTO audit_checkpoints (tenant_id, sequence, hash, created_at)
+        pb::AuditFlaw::Reordered,
+        4,
+    ),
+    (
+        "DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence >= 8",
+        pb::AuditFlaw::CutOff,
+        8,
+    ),
+    (
+        "DELETE FROM audit_events WHERE tenant_id = 'TENANT'",
+        pb::AuditFlaw::CutOff,
+        1,
+    ),
+    (
+        "UPDATE audit_heads SET count = count - 2 WHERE tenant_id = 'TENANT'",
+        pb::AuditFlaw::Added,
+        8,
+    ),
+    (
+        "DELETE FROM audit_heads WHERE tenant_id = 'TENANT'",
+        pb::AuditFlaw::Added,
+        1,
+    ),
+    (
+        "INSERT INTO audit_checkpoints (tenant_id, sequence, hash, created_at)
              SELECT tenant_id, sequence, hash, created_at FROM audit_events
               WHERE tenant_id = 'TENANT' AND sequence = 4;
              DELETE FROM audit_events WHERE tenant_id = 'TENANT' AND sequence <= 4",
-            Unattested,
-            4,
-        ),
-        // An event of another tenant's log in its place.
-        (
-            "UPDATE audit_events SET event = (SELECT e.event FROM audit_events e
+        pb::AuditFlaw::Unattested,
+        4,
+    ),
+    // An event of another tenant's log in its place.
+    (
+        "UPDATE audit_events SET event = (SELECT e.event FROM audit_events e
                                                WHERE e.tenant_id = 'authority' AND e.sequence = 1)
               WHERE tenant_id = 'TENANT' AND sequence = 1",
-            Changed,
-            1,
-        ),
-    ];
+        pb::AuditFlaw::Changed,
+        1,
+    ),
+];
+
+async fn each_tampering_is_found_and_named(backend: Backend) {
     let t = TestServer::start(backend).await;
-    for (number, (tampering, flaw, sequence)) in tamperings.into_iter().enumerate() {
+    for (number, (tampering, flaw, sequence)) in TAMPERINGS.into_iter().enumerate() {
         let tenant_id = format!("tenant-{number}");
         let admin = busy(&t, &tenant_id).await;
         assert!(verify(&admin, "active").await.verified);

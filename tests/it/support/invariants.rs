@@ -169,9 +169,27 @@ async fn what_is_half_there_is_complained_of(backend: Backend) {
     let removed = super::tokens::number(&removed);
     check(&t.database).await;
 
+    for (what, doctored) in doctored(removed) {
+        let before = t.database.rows().await;
+        let mut raw = t.database.settled().await;
+        raw.execute(&doctored).await.unwrap();
+        let complaints = complaints(&mut raw).await;
+        // Closed without a commit.
+        raw.close().await;
+        assert!(
+            complaints.iter().any(|one| one.contains(what)),
+            "{doctored}: {complaints:#?}"
+        );
+        assert_eq!(t.database.rows().await, before, "{doctored} was not undone");
+    }
+    check(&t.database).await;
+}
+
+/// Returns what is made wrong of a database, and what is said of it.
+fn doctored(removed: i64) -> Vec<(&'static str, String)> {
     let laptop = "(SELECT token_id FROM tokens WHERE name = 'laptop')";
     let created = "(SELECT created_number FROM tokens WHERE name = 'laptop')";
-    for (what, doctored) in [
+    vec![
         (
             "current value: laptop",
             format!("UPDATE secrets SET ends_at = 1 WHERE token_id = {laptop}"),
@@ -254,18 +272,5 @@ async fn what_is_half_there_is_complained_of(backend: Backend) {
             "an audit event after a gap: acme",
             "DELETE FROM audit_events WHERE tenant_id = 'acme' AND sequence = 2".into(),
         ),
-    ] {
-        let before = t.database.rows().await;
-        let mut raw = t.database.settled().await;
-        raw.execute(&doctored).await.unwrap();
-        let complaints = complaints(&mut raw).await;
-        // Closed without a commit.
-        raw.close().await;
-        assert!(
-            complaints.iter().any(|one| one.contains(what)),
-            "{doctored}: {complaints:#?}"
-        );
-        assert_eq!(t.database.rows().await, before, "{doctored} was not undone");
-    }
-    check(&t.database).await;
+    ]
 }
