@@ -177,7 +177,7 @@ impl Default for Ops {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 9464)),
-            census_seconds: 60,
+            census_seconds: 600,
         }
     }
 }

@@ -138,6 +138,13 @@ impl Authority {
         let act = Act::new(action, made.token.tenant_id.clone())
             .token(made.token.token_id)
             .with("hint", made.secret.hint);
+        // Those that it takes the place of.
+        let act = changes
+            .iter()
+            .filter_map(Change::token_id)
+            .fold(act, |act, token_id| {
+                act.with("revoked", token_id.to_string())
+            });
         let now = made.token.created_at;
         tx.append_act(&act, &Origin::default(), now).await?;
         deliver(&made.value).map_err(|error| Error::Unavailable(Box::new(error)))?;

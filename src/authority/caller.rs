@@ -101,7 +101,6 @@ impl Authority {
         let value: TokenValue = presented(credential)
             .parse()
             .map_err(|_| Error::Unauthenticated)?;
-        let now = self.clock.now();
         let found = self.store.find_record_by_lookup(value.lookup()).await?;
         self.see(found.head);
         let Some((record, verifier)) = found.record else {
@@ -113,6 +112,7 @@ impl Authority {
         {
             return Err(Error::Unauthenticated);
         }
+        let now = self.clock.now();
         if record.token.is_over(verifier.ends_at, now) {
             self.note_ended_use(&record, &verifier, None, None).await;
             return Err(Error::Unauthenticated);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Authority, Error};
 use crate::domain::fingerprint::KeyId;
+use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, State};
 use crate::store::Counted;
 
@@ -17,7 +18,7 @@ pub const EXPIRING_WITHIN_DAYS: [u32; 3] = [1, 7, 30];
 pub const UNUSED_FOR_DAYS: u32 = 90;
 
 /// All that was counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Census {
     /// The tokens of each kind in each state.
     pub tokens: Vec<(Kind, State, i64)>,
@@ -27,6 +28,8 @@ pub struct Census {
     pub unused: i64,
     /// The values whose fingerprint is under each key.
     pub fingerprints: Vec<(KeyId, i64)>,
+    /// When it was taken.
+    pub taken_at: Timestamp,
 }
 
 impl Authority {
@@ -43,9 +46,16 @@ impl Authority {
         let mut tx = self.store.snapshot().await?;
         let counted = tx.count_tokens(now, within, unused_since).await?;
         let fingerprints = tx.list_fingerprint_keys().await?;
+        // Also those of which there are none: a series that ends is not one at zero.
+        let each = Kind::ALL
+            .iter()
+            .flat_map(|kind| State::ALL.map(|state| (*kind, state, 0)));
         let mut census = Census {
+            tokens: each.collect(),
+            expiring: [0; 3],
+            unused: 0,
             fingerprints,
-            ..Census::default()
+            taken_at: now,
         };
         for Counted {
             kind,
@@ -55,7 +65,13 @@ impl Authority {
             unused,
         } in counted
         {
-            census.tokens.push((kind, state, count));
+            for (_, _, total) in census
+                .tokens
+                .iter_mut()
+                .filter(|(of, in_state, _)| (*of, *in_state) == (kind, state))
+            {
+                *total = count;
+            }
             if state == State::Active {
                 for (total, some) in census.expiring.iter_mut().zip(expiring) {
                     *total += some;

@@ -10,7 +10,7 @@ use crate::domain::ids::SecretId;
 use crate::domain::introspection::{Record, Verifier};
 
 /// How long an answer waits for it to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A verified value that is over.
 struct Ended {

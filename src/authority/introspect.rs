@@ -61,11 +61,10 @@ impl Authority {
         command: Introspect,
     ) -> Result<Answer, Error> {
         let asked = check(caller, &command)?;
-        let now = self.clock.now();
         let answer = |introspection, revision| Answer {
             introspection,
             revision,
-            evaluated_at: now,
+            evaluated_at: self.clock.now(),
         };
         let inactive = |reason| Introspection::Inactive(reason);
 
@@ -95,15 +94,23 @@ impl Authority {
         {
             return Ok(answer(inactive(Inactive::WrongSecret), revision));
         }
-        if record.token.is_over(verifier.ends_at, now) {
-            let address = asked.client_address;
-            self.note_ended_use(&record, &verifier, Some(caller), address)
-                .await;
-            return Ok(answer(inactive(Inactive::ValueEnded), revision));
-        }
+        // Not before: a hash may have waited for its turn, and an end have passed.
+        let now = self.clock.now();
+        let answer = |introspection, revision| Answer {
+            introspection,
+            revision,
+            evaluated_at: now,
+        };
         let bound = caller
             .bound_to()
             .is_none_or(|bound| *bound == record.token.tenant_id);
+        if record.token.is_over(verifier.ends_at, now) {
+            // Who asks for another tenant is not named in this one's log.
+            let by = bound.then_some(caller);
+            let address = asked.client_address.filter(|_| bound);
+            self.note_ended_use(&record, &verifier, by, address).await;
+            return Ok(answer(inactive(Inactive::ValueEnded), revision));
+        }
         let introspection = if bound {
             asked.question.judge(record, value.prefix(), now)
         } else {

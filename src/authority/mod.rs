@@ -48,6 +48,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use self::access::Rpc;
+use self::audit::Readers;
 pub use self::caller::Caller;
 use self::census::Census;
 use self::counters::Counters;
@@ -92,6 +93,7 @@ pub struct Authority {
     counters: Counters,
     census: ArcSwapOption<Census>,
     exposures: Exposures,
+    readers: Readers,
     incarnation: String,
     /// The highest number that this process has seen committed.
     seen: AtomicI64,
@@ -165,6 +167,7 @@ impl Authority {
             counters: Counters::default(),
             census: ArcSwapOption::empty(),
             exposures: Exposures::default(),
+            readers: Readers::default(),
             incarnation: head.incarnation,
             seen: AtomicI64::new(head.number.0),
         };

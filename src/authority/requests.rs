@@ -6,11 +6,12 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::scene::Scene;
-use super::{Authority, Call, Error};
+use super::{Authority, Call, Caller, Error};
 use crate::domain::bounds;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::ids::TokenId;
-use crate::domain::reason::Field;
+use crate::domain::reason::{Denial, Field};
+use crate::domain::scope::Permission;
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 use crate::store::{NewRequest, RequestKey, StoredRequest, Tx};
@@ -59,13 +60,25 @@ impl RequestId {
     }
 }
 
+/// How far a caller may reach, so that one whose rights have been narrowed is not told
+/// what came of wider ones.
+fn rights(caller: &Caller) -> u8 {
+    if caller.has(Permission::Operator) {
+        2
+    } else {
+        u8::from(caller.has(Permission::TenantAdmin))
+    }
+}
+
 impl Call {
-    fn key(&self) -> Option<RequestKey> {
+    /// Returns how the call is recognised when this caller makes it.
+    fn key(&self, caller: &Caller) -> Option<RequestKey> {
         let RequestId { id, digest } = self.request.clone()?;
         Some(RequestKey {
-            caller_id: self.caller.token_id,
+            caller_id: caller.token_id,
             rpc: self.rpc.name(),
             request_id: id,
+            rights: rights(caller),
             digest,
         })
     }
@@ -76,7 +89,8 @@ fn forgotten(now: Timestamp) -> Timestamp {
     now.saturating_sub(KEPT)
 }
 
-/// Returns the call, if it is done; an error when another was done under its id.
+/// Returns the call, if it is done; an error when another was done under its id, or by
+/// wider rights.
 fn done(
     found: Option<StoredRequest>,
     key: &RequestKey,
@@ -85,8 +99,13 @@ fn done(
     let Some(found) = found.filter(|found| found.created_at > forgotten(now)) else {
         return Ok(None);
     };
-    if found.digest != key.digest {
-        return Err(Error::field("request_id", Field::RequestIdReused));
+    match found.digest.split_first() {
+        Some((rights, digest)) if digest == key.digest => {
+            if *rights > key.rights {
+                return Err(Error::PermissionDenied(Denial::Denied));
+            }
+        }
+        _ => return Err(Error::field("request_id", Field::RequestIdReused)),
     }
     Ok(Some(Done {
         token_id: found.token_id,
@@ -97,8 +116,13 @@ fn done(
 
 /// Refuses to do a call again, under the lock of its caller's token: of several at
 /// once one goes on.
-pub(super) async fn check_undone(tx: &mut Tx, call: &Call, now: Timestamp) -> Result<(), Error> {
-    let Some(key) = call.key() else {
+pub(super) async fn check_undone(
+    tx: &mut Tx,
+    call: &Call,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(key) = call.key(caller) else {
         return Ok(());
     };
     let found = tx.find_request(&key).await?;
@@ -117,7 +141,7 @@ impl Scene {
         token_id: Option<TokenId>,
     ) -> Option<NewRequest> {
         Some(NewRequest {
-            key: self.call.as_ref()?.key()?,
+            key: self.call.as_ref()?.key(&self.caller)?,
             token_id,
             outcome,
             forgotten: forgotten(self.now),
@@ -174,7 +198,7 @@ impl Authority {
                 | Error::EtagMismatch
                 | Error::TokenLimit { .. }
         );
-        let Some(key) = call.key().filter(|_| by_its_own) else {
+        let Some(key) = call.key(&call.caller).filter(|_| by_its_own) else {
             return error;
         };
         let found = async { self.store.snapshot().await?.find_request(&key).await };
@@ -183,7 +207,7 @@ impl Authority {
         };
         match done(found, &key, self.clock.now()) {
             Ok(Some(done)) => Error::RequestDone(Box::new(done)),
-            Ok(None) => error,
+            Ok(None) | Err(Error::PermissionDenied(_)) => error,
             Err(reused) => reused,
         }
     }

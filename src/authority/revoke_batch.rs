@@ -15,6 +15,10 @@ use crate::domain::reason::{Field, Missing, Violations};
 use crate::domain::text;
 use crate::domain::token::{Kind, RevokeReason};
 
+/// The changes that are logged one by one: everybody waits for the lock of the log. More
+/// are logged as one, of the whole tenant.
+const MOST_CHANGES: usize = 50;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct BatchRevokeTokens {
@@ -80,13 +84,15 @@ impl Authority {
                 .mark_token_revoked(&token, reason, &text, now)
                 .await?
             {
-                // Its user may have been deleted by another tenant meanwhile; all else is
-                // kept out by this tenant's lock.
-                let found = scene.token(token_id, command.kind).await?;
-                if found.revocation.is_some() {
-                    continue;
+                // Its user may have been deleted by another tenant meanwhile, or the token
+                // swept away: neither waits for this tenant's lock.
+                match scene.token(token_id, command.kind).await {
+                    Ok(found) if found.revocation.is_some() => {}
+                    Ok(_) => return Err(lost_row()),
+                    Err(Error::NotFound(Missing::Token)) => batch.missing.push(token_id),
+                    Err(error) => return Err(error),
                 }
-                return Err(lost_row());
+                continue;
             }
             let revoked = token.clone().revoked(now, reason, text.clone());
             let act = scene.act_on(&token).changed(Some(&token), Some(&revoked));
@@ -94,6 +100,9 @@ impl Authority {
             deed.changes
                 .push(Change::TokenChanged(tenant_id.clone(), token_id));
             batch.revoked += 1;
+        }
+        if deed.changes.len() > MOST_CHANGES {
+            deed.changes = vec![Change::TenantChanged(tenant_id)];
         }
         let revision = self.close_scene(scene, deed, &batch).await?;
         Ok((batch, revision))

@@ -184,7 +184,9 @@ impl Scene {
     }
 
     async fn values_in_grace(&mut self, token: &Token) -> Result<i64, Error> {
-        let in_grace = self.tx.count_secrets_in_grace(token.token_id, self.now);
+        let in_grace = self
+            .tx
+            .count_secrets_in_grace(token.token_id, self.now.max(token.updated_at));
         Ok(in_grace.await?)
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout_at;
 use super::access::{self, Reach, Rpc};
 use super::{Authority, Call, Caller, Error, Shown, requests};
 use crate::domain::audit::{Act, Origin};
+use crate::domain::bounds;
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -156,7 +157,7 @@ impl Authority {
         let caller = Caller::of(&record, secret_id);
         let reach = access::may(rpc, &caller, named)?;
         access::check_management(reach, &tenant.policy)?;
-        requests::check_undone(&mut tx, call, now).await?;
+        requests::check_undone(&mut tx, call, &caller, now).await?;
         Ok(Scene {
             tx,
             tenant,
@@ -181,6 +182,8 @@ impl Authority {
             .is_some_and(|call| call.request.is_some());
         let outcome = asked_again.then(|| serde_json::to_string(outcome));
         let outcome = outcome.transpose().map_err(Error::internal)?;
+        // What is too long to be kept for a day is answered as done, and no more.
+        let outcome = outcome.filter(|outcome| outcome.len() <= bounds::OUTCOME_BYTES);
         let request = scene.request(outcome, None);
         self.close_kept(scene, deed, request).await
     }

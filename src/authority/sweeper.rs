@@ -1,22 +1,24 @@
 //! Removes what is past its retention: on a schedule, in batches, and never two
 //! replicas at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::requests::KEPT as REQUESTS_KEPT;
-use super::{Authority, Error};
-use crate::domain::audit::{Act, Origin, action};
+use super::{Authority, Error, audit};
+use crate::domain::audit::{Act, Checkpoint, Origin, Row, action};
 use crate::domain::base62;
 use crate::domain::entropy;
 use crate::domain::ids::{TenantId, TokenId};
 use crate::domain::time::Timestamp;
-use crate::store::{Job, Tx};
+use crate::store::{Job, ToSweep, Tx};
 
 /// The work's name.
 const NAME: &str = "sweep";
 /// The rows that one transaction removes, at most: others have their turn between.
 const BATCH: u32 = 200;
+/// The tokens that are looked at together, in a snapshot that nobody waits for.
+const STRETCH: u32 = 5000;
 /// How long the log of changes goes back. Who follows it is seconds behind; who is
 /// further behind than this forgets all that it knows and begins anew.
 const CHANGES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -69,8 +71,7 @@ impl Authority {
             return Ok(None);
         }
         let mut swept = Swept::default();
-        // Who lost the work meanwhile has done what it has done.
-        let _ended = self.run(&job, retention, &mut swept).await?;
+        let run = self.run(&job, retention, &mut swept).await;
         tracing::info!(
             tokens = swept.tokens,
             values = swept.values,
@@ -79,35 +80,29 @@ impl Authority {
             audit_events = swept.audit_events,
             "swept"
         );
-        Ok(Some(swept))
+        run.map(|()| Some(swept))
     }
 
-    /// Goes through all kinds of what is to be removed; false when another run took
-    /// the work.
-    async fn run(&self, job: &Job, retention: Retention, swept: &mut Swept) -> Result<bool, Error> {
+    /// Goes through all kinds of what is to be removed. What fails keeps none of the
+    /// others from its turn; the first failure is told.
+    async fn run(&self, job: &Job, retention: Retention, swept: &mut Swept) -> Result<(), Error> {
         let kept = millis(retention.dead_tokens);
-        let mut after = TokenId::from(uuid::Uuid::nil());
-        while let Some((mut tx, now)) = self.batch(job).await? {
-            let dead = tx.list_dead_tokens(after, now, kept, BATCH).await?;
-            let Some((last, _)) = dead.last() else {
-                break;
-            };
-            after = *last;
-            swept.tokens += self.remove(tx, dead, now).await?;
-        }
+        let mut told = self.sweep_tokens(job, kept, &mut swept.tokens).await;
         macro_rules! exhaust {
             ($count:ident, |$tx:ident, $now:ident| $delete:expr) => {
-                loop {
-                    let Some((mut $tx, $now)) = self.batch(job).await? else {
-                        return Ok(false);
-                    };
-                    let removed = $delete.await?;
-                    $tx.close(&[], &[], $now).await?;
-                    swept.$count += removed;
-                    if removed == 0 {
-                        break;
+                let exhausted = async {
+                    // Until nothing is left, or another run took the work.
+                    while let Some((mut $tx, $now)) = self.batch(job).await? {
+                        let removed = $delete.await?;
+                        $tx.close(&[], &[], $now).await?;
+                        swept.$count += removed;
+                        if removed == 0 {
+                            break;
+                        }
                     }
-                }
+                    Ok(())
+                };
+                told = told.and(exhausted.await);
             };
         }
         exhaust!(values, |tx, now| tx.delete_ended_secrets(now, kept, BATCH));
@@ -118,9 +113,70 @@ impl Authority {
             tx.delete_old_changes(now.saturating_sub(CHANGES_KEPT), BATCH)
         });
         if let Some(kept) = retention.audit_events {
-            exhaust!(audit_events, |tx, now| prune(&mut tx, kept, now));
+            let pruned = self.prune_chains(job, kept, &mut swept.audit_events).await;
+            told = told.and(pruned);
         }
-        Ok(true)
+        told
+    }
+
+    /// Goes through all tokens. Which are dead is seen in snapshots: dead ones stay so.
+    async fn sweep_tokens(&self, job: &Job, kept: i64, swept: &mut u64) -> Result<(), Error> {
+        let mut after = TokenId::from(uuid::Uuid::nil());
+        loop {
+            let mut look = self.store.snapshot().await?;
+            let now = self.clock.now();
+            let stretch = look.list_tokens_to_sweep(after, now, kept, STRETCH).await?;
+            drop(look);
+            let Some(last) = stretch.last() else {
+                return Ok(());
+            };
+            after = last.token_id;
+            let dead: Vec<ToSweep> = stretch.into_iter().filter(|token| token.dead).collect();
+            for some in dead.chunks(usize::try_from(BATCH).unwrap_or(usize::MAX)) {
+                let Some((tx, now)) = self.batch(job).await? else {
+                    return Ok(());
+                };
+                *swept += self.remove(tx, some, now).await?;
+            }
+        }
+    }
+
+    /// Prunes one chain after the other: those with which nothing is wrong. Nobody is to
+    /// say by pruning that all was well with another.
+    async fn prune_chains(&self, job: &Job, kept: Duration, swept: &mut u64) -> Result<(), Error> {
+        let mut done = String::new();
+        loop {
+            let mut look = self.store.snapshot().await?;
+            let until = self.clock.now().saturating_sub(kept);
+            let Some(tenant_id) = look.find_chain_to_prune(&done, until).await? else {
+                return Ok(());
+            };
+            done = tenant_id.to_string();
+            let verdict = audit::go_through(&mut look, &tenant_id, None)
+                .await?
+                .verdict;
+            drop(look);
+            if let Err(verdict) = verdict {
+                tracing::warn!(
+                    tenant.id = %tenant_id,
+                    sequence = verdict.sequence,
+                    flaw = ?verdict.flaw,
+                    "an audit log has a flaw and is not pruned: verify it"
+                );
+                continue;
+            }
+            loop {
+                let Some((mut tx, now)) = self.batch(job).await? else {
+                    return Ok(());
+                };
+                let removed = prune(&mut tx, &tenant_id, until, now).await?;
+                tx.close(&[], &[], now).await?;
+                *swept += removed;
+                if removed == 0 {
+                    break;
+                }
+            }
+        }
     }
 
     /// Begins a batch under the work's lock; `None` when another run took the work.
@@ -132,16 +188,15 @@ impl Authority {
 
     /// Removes tokens and writes down, for each tenant, how many. That they are gone
     /// alters no answer: they were inactive.
-    async fn remove(
-        &self,
-        mut tx: Tx,
-        dead: Vec<(TokenId, TenantId)>,
-        now: Timestamp,
-    ) -> Result<u64, Error> {
-        let mut removed = BTreeMap::<TenantId, u64>::new();
-        for (token_id, tenant_id) in dead {
-            if tx.delete_token(token_id).await? {
-                *removed.entry(tenant_id).or_default() += 1;
+    async fn remove(&self, mut tx: Tx, dead: &[ToSweep], now: Timestamp) -> Result<u64, Error> {
+        let tenants: BTreeSet<&TenantId> = dead.iter().map(|token| &token.tenant_id).collect();
+        for tenant_id in tenants {
+            tx.mark_tenant_swept(tenant_id, now).await?;
+        }
+        let mut removed = BTreeMap::<&TenantId, u64>::new();
+        for token in dead {
+            if tx.delete_token(token.token_id).await? {
+                *removed.entry(&token.tenant_id).or_default() += 1;
             }
         }
         // The installation's chain first, as everywhere.
@@ -149,7 +204,7 @@ impl Authority {
             .iter()
             .partition(|(tenant_id, _)| tenant_id.is_authority());
         for (tenant_id, count) in first.into_iter().chain(rest) {
-            let act = Act::new(action::SWEEP, tenant_id.clone());
+            let act = Act::new(action::SWEEP, (*tenant_id).clone());
             let act = act.with("tokens", count.to_string());
             tx.append_act(&act, &Origin::default(), now).await?;
         }
@@ -158,14 +213,25 @@ impl Authority {
     }
 }
 
-/// Prunes one chain by one batch, and has an event say so.
-async fn prune(tx: &mut Tx, kept: Duration, now: Timestamp) -> Result<u64, Error> {
-    let until = now.saturating_sub(kept);
-    let Some((tenant_id, checkpoint)) = tx.find_old_audit_event(until, BATCH).await? else {
+/// Prunes a chain, which was gone through, by one batch, and has an event say so.
+async fn prune(
+    tx: &mut Tx,
+    tenant_id: &TenantId,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let rows = tx.list_audit_rows(tenant_id, i64::MIN, BATCH).await?;
+    // How old an event is, it says itself: its row could be made to say anything.
+    let is_old = |row: &&Row| row.is_event_before(until);
+    let Some(last) = rows.iter().take_while(is_old).last() else {
         return Ok(0);
     };
-    let removed = tx.prune_audit_events(&tenant_id, checkpoint, now).await?;
-    let act = Act::new(action::PRUNE, tenant_id)
+    let checkpoint = Checkpoint {
+        sequence: last.sequence,
+        hash: last.hash,
+    };
+    let removed = tx.prune_audit_events(tenant_id, checkpoint, now).await?;
+    let act = Act::new(action::PRUNE, tenant_id.clone())
         .with("sequence", checkpoint.sequence.to_string())
         .with("hash", checkpoint.hash.to_hex());
     tx.append_act(&act, &Origin::default(), now).await?;

@@ -3,6 +3,7 @@
 use super::access::Rpc;
 use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::{Authority, Call, Error, named_tenant};
+use crate::domain::audit::Act;
 use crate::domain::bounds;
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::UserId;
@@ -320,16 +321,19 @@ impl Authority {
             .ok_or(Error::Unauthenticated)?;
         let user = User {
             active_tenant_id: tenant_id,
-            ..before.clone()
+            ..before
         };
         let user = scene
             .tx
             .mark_user_changed(&user, scene.now)
             .await?
             .ok_or_else(lost_row)?;
-        let act = scene.act().user(user_id);
-        let deed = Deed::of(act.changed(Some(&before), Some(&user)));
-        let revision = self.close_scene(scene, deed, &user).await?;
+        // In the log of the tenant that the caller is bound to, which is not told of others.
+        let act = Act {
+            tenant_id: scene.caller.tenant_id.clone(),
+            ..scene.act().user(user_id)
+        };
+        let revision = self.close_scene(scene, Deed::of(act), &user).await?;
         Ok((user, revision))
     }
 

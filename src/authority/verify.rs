@@ -30,8 +30,12 @@ impl InFlight {
     /// Forgets a flight that has ended or that nobody waits for any more.
     fn leave(&self, flight: Flight, cell: &Arc<OnceCell<bool>>) {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not another that has begun meanwhile.
+        let present = flights
+            .get(&flight)
+            .is_some_and(|present| Arc::ptr_eq(present, cell));
         // Two: the map's and this caller's.
-        if cell.initialized() || Arc::strong_count(cell) <= 2 {
+        if present && (cell.initialized() || Arc::strong_count(cell) <= 2) {
             flights.remove(&flight);
         }
     }

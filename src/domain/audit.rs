@@ -21,7 +21,7 @@ pub mod action {
     pub const BOOTSTRAP: &str = "Bootstrap";
     /// An operator's token was made by who has the database.
     pub const REPLACE_OPERATOR: &str = "ReplaceOperator";
-    /// Dead tokens and ended values past their retention were removed.
+    /// Dead tokens past their retention were removed.
     pub const SWEEP: &str = "Sweep";
     /// Events past their retention were removed from the log.
     pub const PRUNE: &str = "PruneAuditLog";
@@ -236,6 +236,8 @@ pub struct Origin {
 
 /// The changes that an event lists, at most.
 const MOST_CHANGES: usize = 100;
+/// The bytes of the changes that an event lists, at most, about.
+const MOST_BYTES: usize = 32 * 1024;
 /// The characters that are kept of what a field was or is.
 const MOST_CHARS: usize = 1000;
 
@@ -244,8 +246,21 @@ impl Event {
     pub fn of(act: &Act, origin: &Origin, at: Timestamp) -> Self {
         let (seconds, nanos) = at.parts();
         let cut = |text: &String| text.chars().take(MOST_CHARS).collect();
-        let listed = act.changes.iter().take(MOST_CHANGES);
-        let omitted = act.changes.len().saturating_sub(MOST_CHANGES);
+        let mut changes = Vec::new();
+        let mut bytes = 0;
+        for change in act.changes.iter().take(MOST_CHANGES) {
+            let change = FieldChange {
+                field: change.field.clone(),
+                before: cut(&change.before),
+                after: cut(&change.after),
+            };
+            bytes += change.encoded_len();
+            if bytes > MOST_BYTES {
+                break;
+            }
+            changes.push(change);
+        }
+        let omitted = act.changes.len() - changes.len();
         Self {
             tenant_id: String::new(),
             sequence: 0,
@@ -257,13 +272,7 @@ impl Event {
                 user_id: act.user_id.map(|id| id.to_string()).unwrap_or_default(),
                 token_id: act.token_id.map(|id| id.to_string()).unwrap_or_default(),
             }),
-            changes: listed
-                .map(|change| FieldChange {
-                    field: change.field.clone(),
-                    before: cut(&change.before),
-                    after: cut(&change.after),
-                })
-                .collect(),
+            changes,
             omitted_changes: i32::try_from(omitted).unwrap_or(i32::MAX),
             trace_id: origin.trace_id.clone(),
             call_id: origin.call_id.clone(),
@@ -290,13 +299,20 @@ mod tests {
     fn a_long_story_is_cut_and_says_so() {
         let mut act = Act::new("UpdateCatalog", "acme".parse().unwrap());
         for number in 0..=MOST_CHANGES {
-            act = act.with(&format!("scope.{number}"), "ä".repeat(MOST_CHARS + 1));
+            act = act.with(&format!("scope.{number}"), "x".repeat(10));
         }
         let now = Timestamp::from_millis(1_001).unwrap();
         let event = Event::of(&act, &Origin::default(), now);
         assert_eq!(event.changes.len(), MOST_CHANGES);
         assert_eq!(event.omitted_changes, 1);
-        assert_eq!(event.changes[0].after.chars().count(), MOST_CHARS);
+        let mut long = Act::new("UpdateCatalog", "acme".parse().unwrap());
+        for number in 0..30 {
+            long = long.with(&format!("scope.{number}"), "ä".repeat(MOST_CHARS + 1));
+        }
+        let cut = Event::of(&long, &Origin::default(), now);
+        assert_eq!(cut.changes[0].after.chars().count(), MOST_CHARS);
+        assert!(cut.to_bytes().len() < MOST_BYTES + 1000);
+        assert_eq!(cut.changes.len() + cut.omitted_changes as usize, 30);
         assert_eq!(Event::from_bytes(&event.to_bytes()), Some(event));
     }
 }

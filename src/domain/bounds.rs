@@ -39,6 +39,8 @@ pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 1000;
 /// The bytes of a page token, revision, etag or id in text, at most.
 pub const OPAQUE_BYTES: usize = 256;
+/// The bytes that are kept of what a call came to, at most.
+pub const OUTCOME_BYTES: usize = 64 * 1024;
 /// The characters of a request id, at most.
 pub const REQUEST_ID_CHARS: usize = 128;
 /// The requests of a batch, at most.

@@ -84,6 +84,9 @@ pub enum State {
 }
 
 impl State {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Expired, Self::Revoked];
+
     /// Returns the name that a filter in the store knows.
     pub fn as_str(self) -> &'static str {
         match self {

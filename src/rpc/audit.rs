@@ -113,6 +113,7 @@ fn name(flaw: Flaw) -> i32 {
         Flaw::Added => pb::AuditFlaw::Added,
         Flaw::Unattested => pb::AuditFlaw::Unattested,
         Flaw::OtherChain => pb::AuditFlaw::OtherChain,
+        Flaw::KnownHeadPruned => pb::AuditFlaw::KnownHeadPruned,
     }
     .into()
 }

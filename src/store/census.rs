@@ -59,14 +59,9 @@ impl TryFrom<CountedRow> for Counted {
     type Error = Error;
 
     fn try_from(row: CountedRow) -> Result<Self, Error> {
-        let state = [
-            State::Active,
-            State::Disabled,
-            State::Expired,
-            State::Revoked,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == row.state);
+        let state = State::ALL
+            .into_iter()
+            .find(|state| state.as_str() == row.state);
         Ok(Self {
             kind: Kind::from_stored(&row.kind).ok_or_else(|| corrupt("tokens", "kind"))?,
             state: state.ok_or_else(|| corrupt("tokens", "state"))?,

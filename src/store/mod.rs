@@ -34,7 +34,7 @@ pub use replicas::Replica;
 pub use requests::{NewRequest, RequestKey, StoredRequest};
 pub use scopes::StoredCatalog;
 pub use secrets::NewSecret;
-pub use sweeps::Job;
+pub use sweeps::{Job, ToSweep};
 pub use tokens::{NewToken, TokenFilter};
 pub use users::Listed;
 

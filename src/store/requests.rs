@@ -38,6 +38,8 @@ pub struct RequestKey {
     pub rpc: &'static str,
     /// The id, as the caller chose it.
     pub request_id: String,
+    /// How far the caller's rights go; more is further.
+    pub rights: u8,
     /// SHA-256 of the request.
     pub digest: [u8; 32],
 }
@@ -45,7 +47,7 @@ pub struct RequestKey {
 /// A call that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRequest {
-    /// SHA-256 of the request.
+    /// How far the caller's rights went, and SHA-256 of the request.
     pub digest: Vec<u8>,
     /// The token whose value was given out.
     pub token_id: Option<TokenId>,
@@ -116,7 +118,7 @@ impl Tx {
             key.caller_id.uuid(),
             key.rpc,
             key.request_id.as_str(),
-            key.digest.as_slice(),
+            [&[key.rights], key.digest.as_slice()].concat(),
             request.token_id.map(TokenId::uuid),
             request.outcome.as_deref(),
             number,

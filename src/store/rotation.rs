@@ -39,7 +39,8 @@ const MARK_SECRET_REUSED: &str = "
 
 const MARK_TOKEN_ROTATED: &str = concat!(
     "UPDATE tokens AS t
-        SET hint = $3, rotated_at = $4, version = version + 1, updated_at = $4
+        SET hint = $3, rotated_at = $4, version = version + 1,
+            updated_at = CASE WHEN t.updated_at > $4 THEN t.updated_at ELSE $4 END
       WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
     revoked!(),
     " RETURNING token_id"

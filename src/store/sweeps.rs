@@ -4,16 +4,18 @@
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::row::{corrupt, tenant_id};
 use super::{Error, Tx};
-use crate::domain::audit::{Checkpoint, Hash};
+use crate::domain::audit::Checkpoint;
+use crate::domain::bounds;
 use crate::domain::ids::{TenantId, TokenId};
 use crate::domain::time::Timestamp;
 
-/// Takes the work for one run, if it is due.
+/// Takes the work for one run, if it is due. That it is due further off than a period is
+/// what a replica left whose clock was ahead.
 const CLAIM_JOB: &str = "
     INSERT INTO jobs (name, holder, next_at)
     VALUES ($1, $2, $3)
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, next_at = excluded.next_at
-     WHERE jobs.next_at <= $4
+     WHERE jobs.next_at <= $4 OR jobs.next_at > $3
     RETURNING name";
 
 /// Takes the row's lock, and leaves the row as it is: two that both believe to hold
@@ -24,30 +26,40 @@ const LOCK_JOB: &str = "
      WHERE name = $1 AND holder = $2
     RETURNING name";
 
-/// Tokens that have been dead for longer than their tenant keeps them: revoked by
-/// themselves, expired, revoked by an epoch, or gone with their tenant.
-const LIST_DEAD_TOKENS: &str = "
-    SELECT t.token_id, t.tenant_id
-      FROM tokens t
+/// Tokens of a stretch, and whether each has been dead for longer than its tenant keeps
+/// it: revoked by itself, expired, revoked by an epoch, or gone with its tenant.
+const LIST_TOKENS_TO_SWEEP: &str = "
+    SELECT t.token_id, t.tenant_id,
+           CAST(CASE
+               WHEN t.revoked_at <= $2 - COALESCE(n.retention_ms, $3)
+                 OR t.expires_at <= $2 - COALESCE(n.retention_ms, $3)
+                 OR n.deleted_at <= $2 - COALESCE(n.retention_ms, $3)
+                 OR EXISTS (SELECT 1
+                              FROM epochs e
+                             WHERE e.user_id = t.user_id AND e.number > t.created_number
+                               AND (e.tenant_id IS NULL OR e.tenant_id = t.tenant_id)
+                               AND (e.kind IS NULL OR e.kind = t.kind)
+                               AND e.created_at <= $2 - COALESCE(n.retention_ms, $3))
+                 OR EXISTS (SELECT 1
+                              FROM epochs e
+                             WHERE e.user_id IS NULL AND e.tenant_id = t.tenant_id
+                               AND e.number > t.created_number
+                               AND (e.kind IS NULL OR e.kind = t.kind)
+                               AND e.created_at <= $2 - COALESCE(n.retention_ms, $3))
+               THEN 1 ELSE 0 END AS BIGINT) AS dead
+      FROM (SELECT token_id, tenant_id, user_id, kind, created_number, revoked_at, expires_at
+              FROM tokens
+             WHERE token_id > $1
+             ORDER BY token_id
+             LIMIT $4) AS t
       JOIN tenants n ON n.tenant_id = t.tenant_id
-     WHERE t.token_id > $1
-       AND (t.revoked_at <= $2 - COALESCE(n.retention_ms, $3)
-            OR t.expires_at <= $2 - COALESCE(n.retention_ms, $3)
-            OR n.deleted_at <= $2 - COALESCE(n.retention_ms, $3)
-            OR EXISTS (SELECT 1
-                         FROM epochs e
-                        WHERE e.user_id = t.user_id AND e.number > t.created_number
-                          AND (e.tenant_id IS NULL OR e.tenant_id = t.tenant_id)
-                          AND (e.kind IS NULL OR e.kind = t.kind)
-                          AND e.created_at <= $2 - COALESCE(n.retention_ms, $3))
-            OR EXISTS (SELECT 1
-                         FROM epochs e
-                        WHERE e.user_id IS NULL AND e.tenant_id = t.tenant_id
-                          AND e.number > t.created_number
-                          AND (e.kind IS NULL OR e.kind = t.kind)
-                          AND e.created_at <= $2 - COALESCE(n.retention_ms, $3)))
-     ORDER BY t.token_id
-     LIMIT $4";
+     ORDER BY t.token_id";
+
+/// Notes, once, that tokens of a tenant are removed: that it has had some.
+const MARK_TENANT_SWEPT: &str = "
+    UPDATE tenants
+       SET swept_at = $2
+     WHERE tenant_id = $1 AND swept_at IS NULL";
 
 const DELETE_TOKEN_USE: &str = "
     DELETE FROM token_uses
@@ -62,15 +74,17 @@ const DELETE_TOKEN: &str = "
      WHERE token_id = $1
     RETURNING token_id";
 
-/// Values past their end, of tokens that may live on.
+/// Values past their end, of tokens that may live on. No tenant keeps them for less than
+/// `$4`, so that the index leads to few that stay.
 const DELETE_ENDED_SECRETS: &str = "
     DELETE FROM secrets
      WHERE secret_id IN (SELECT s.secret_id
                            FROM secrets s
                            JOIN tokens t ON t.token_id = s.token_id
                            JOIN tenants n ON n.tenant_id = t.tenant_id
-                          WHERE s.ends_at <= $1 - COALESCE(n.retention_ms, $2)
-                          ORDER BY s.secret_id
+                          WHERE s.ends_at IS NOT NULL AND s.ends_at <= $4
+                            AND s.ends_at <= $1 - COALESCE(n.retention_ms, $2)
+                          ORDER BY s.ends_at, s.secret_id
                           LIMIT $3)";
 
 const DELETE_FORGOTTEN_REQUESTS: &str = "
@@ -84,26 +98,23 @@ const DELETE_FORGOTTEN_REQUESTS: &str = "
 /// By numbers, so that none is left in part; from the tail alone.
 const DELETE_OLD_CHANGES: &str = "
     DELETE FROM changes
-     WHERE number <= (SELECT MAX(number)
-                        FROM (SELECT number
+     WHERE number <= (SELECT MAX(tail.number)
+                        FROM (SELECT number, created_at
                                 FROM changes
-                               WHERE created_at <= $1
-                               ORDER BY number
-                               LIMIT $2) AS tail)";
+                               ORDER BY number, position
+                               LIMIT $2) AS tail
+                       WHERE tail.created_at <= $1)";
 
-/// Of the oldest events of each chain, one batch, the last that is past its retention:
-/// the first chain's that has one.
-const FIND_OLD_AUDIT_EVENT: &str = "
-    SELECT e.tenant_id, e.sequence, e.hash
+/// The next chain whose first event is past its retention, as far as its row says.
+const FIND_CHAIN_TO_PRUNE: &str = "
+    SELECT h.tenant_id
       FROM audit_heads h
-      JOIN audit_events e ON e.tenant_id = h.tenant_id
-     WHERE e.sequence = (SELECT MAX(oldest.sequence)
-                           FROM (SELECT f.sequence, f.created_at
-                                   FROM audit_events f
-                                  WHERE f.tenant_id = h.tenant_id
-                                  ORDER BY f.sequence
-                                  LIMIT $2) AS oldest
-                          WHERE oldest.created_at <= $1)
+     WHERE h.tenant_id > $1
+       AND $2 >= (SELECT e.created_at
+                    FROM audit_events e
+                   WHERE e.tenant_id = h.tenant_id
+                   ORDER BY e.sequence
+                   LIMIT 1)
      ORDER BY h.tenant_id
      LIMIT 1";
 
@@ -122,14 +133,15 @@ const PUT_AUDIT_CHECKPOINT: &str = "
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("claim_job", CLAIM_JOB),
     ("lock_job", LOCK_JOB),
-    ("list_dead_tokens", LIST_DEAD_TOKENS),
+    ("list_tokens_to_sweep", LIST_TOKENS_TO_SWEEP),
+    ("mark_tenant_swept", MARK_TENANT_SWEPT),
     ("delete_token_use", DELETE_TOKEN_USE),
     ("delete_token_secrets", DELETE_TOKEN_SECRETS),
     ("delete_token", DELETE_TOKEN),
     ("delete_ended_secrets", DELETE_ENDED_SECRETS),
     ("delete_forgotten_requests", DELETE_FORGOTTEN_REQUESTS),
     ("delete_old_changes", DELETE_OLD_CHANGES),
-    ("find_old_audit_event", FIND_OLD_AUDIT_EVENT),
+    ("find_chain_to_prune", FIND_CHAIN_TO_PRUNE),
     ("delete_audit_events", DELETE_AUDIT_EVENTS),
     ("put_audit_checkpoint", PUT_AUDIT_CHECKPOINT),
 ];
@@ -144,16 +156,21 @@ pub struct Job {
 }
 
 #[derive(sqlx::FromRow)]
-struct DeadRow {
+struct SweptRow {
     token_id: uuid::Uuid,
     tenant_id: String,
+    dead: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct OldRow {
-    tenant_id: String,
-    sequence: i64,
-    hash: Vec<u8>,
+/// A token that the sweeper looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToSweep {
+    /// Which.
+    pub token_id: TokenId,
+    /// Of which tenant.
+    pub tenant_id: TenantId,
+    /// Whether it has been dead for long enough.
+    pub dead: bool,
 }
 
 impl Tx {
@@ -180,19 +197,20 @@ impl Tx {
         Ok(execute!(self.inner, LOCK_JOB, job.name, job.holder.as_str())? == 1)
     }
 
-    /// Lists tokens after one, in the order of their ids, that have been dead for
-    /// longer than their tenant keeps them, or `kept_ms` where it does not say.
-    pub async fn list_dead_tokens(
+    /// Lists so many tokens after one, in the order of their ids, and says of each
+    /// whether it has been dead for longer than its tenant keeps it, or `kept_ms` where
+    /// that one does not say.
+    pub async fn list_tokens_to_sweep(
         &mut self,
         after: TokenId,
         now: Timestamp,
         kept_ms: i64,
         size: u32,
-    ) -> Result<Vec<(TokenId, TenantId)>, Error> {
+    ) -> Result<Vec<ToSweep>, Error> {
         let rows = fetch_all!(
             self.inner,
-            DeadRow,
-            LIST_DEAD_TOKENS,
+            SweptRow,
+            LIST_TOKENS_TO_SWEEP,
             after.uuid(),
             now.millis(),
             kept_ms,
@@ -200,10 +218,28 @@ impl Tx {
         )?;
         rows.into_iter()
             .map(|row| {
-                let tenant_id = tenant_id("tokens", "tenant_id", &row.tenant_id)?;
-                Ok((TokenId::from(row.token_id), tenant_id))
+                Ok(ToSweep {
+                    token_id: row.token_id.into(),
+                    tenant_id: tenant_id("tokens", "tenant_id", &row.tenant_id)?,
+                    dead: row.dead == 1,
+                })
             })
             .collect()
+    }
+
+    /// Notes that tokens of a tenant are removed. Its lock comes before theirs.
+    pub async fn mark_tenant_swept(
+        &mut self,
+        tenant_id: &TenantId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        execute!(
+            self.inner,
+            MARK_TENANT_SWEPT,
+            tenant_id.as_str(),
+            now.millis()
+        )?;
+        Ok(())
     }
 
     /// Removes a token with all that verifies its values; false when it is gone
@@ -231,7 +267,8 @@ impl Tx {
             DELETE_ENDED_SECRETS,
             now.millis(),
             kept_ms,
-            i64::from(size)
+            i64::from(size),
+            now.saturating_sub(*bounds::RETENTION.start()).millis(),
         )?)
     }
 
@@ -260,30 +297,22 @@ impl Tx {
         )?)
     }
 
-    /// Returns where a chain that has events from before an instant can be pruned: at
-    /// most `size` of its events go.
-    pub async fn find_old_audit_event(
+    /// Returns the next tenant after one whose audit log has events from before an
+    /// instant; an empty text begins.
+    pub async fn find_chain_to_prune(
         &mut self,
+        after: &str,
         until: Timestamp,
-        size: u32,
-    ) -> Result<Option<(TenantId, Checkpoint)>, Error> {
+    ) -> Result<Option<TenantId>, Error> {
         let row = fetch_optional!(
             self.inner,
-            OldRow,
-            FIND_OLD_AUDIT_EVENT,
-            until.millis(),
-            i64::from(size)
+            (String,),
+            FIND_CHAIN_TO_PRUNE,
+            after,
+            until.millis()
         )?;
-        row.map(|row| {
-            let hash = Hash::try_from(row.hash.as_slice());
-            let checkpoint = Checkpoint {
-                sequence: row.sequence,
-                hash: hash.map_err(|_| corrupt("audit_events", "hash"))?,
-            };
-            let tenant_id = tenant_id("audit_events", "tenant_id", &row.tenant_id)?;
-            Ok((tenant_id, checkpoint))
-        })
-        .transpose()
+        row.map(|(text,)| tenant_id("audit_heads", "tenant_id", &text))
+            .transpose()
     }
 
     /// Removes a chain's events up to a checkpoint, which it leaves; returns how many.

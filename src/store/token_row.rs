@@ -56,10 +56,7 @@ macro_rules! token_columns {
             " ORDER BY e.number, e.position LIMIT 1) AS epoch_at,
              (SELECT e.reason FROM epochs e WHERE ",
             $crate::store::token_row::covers!(),
-            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason,
-             (SELECT e.revoke_text FROM epochs e WHERE ",
-            $crate::store::token_row::covers!(),
-            " ORDER BY e.number, e.position LIMIT 1) AS epoch_text"
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason"
         )
     };
 }
@@ -93,13 +90,18 @@ macro_rules! use_joins {
 /// text.
 macro_rules! value_columns {
     () => {
-        ", t.rotated_at,
+        concat!(
+            ", t.rotated_at,
            (SELECT string_agg(v.text, ',')
               FROM (SELECT CAST(s.ends_at AS TEXT) || ' ' || s.hint AS text
                       FROM secrets s
                      WHERE s.token_id = t.token_id AND s.ends_at IS NOT NULL
                      ORDER BY s.ends_at DESC
-                     LIMIT 3) v) AS previous_values "
+                     LIMIT 3) v) AS previous_values,
+             (SELECT e.revoke_text FROM epochs e WHERE ",
+            $crate::store::token_row::covers!(),
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch_text "
+        )
     };
 }
 
@@ -135,6 +137,7 @@ pub(super) struct TokenRow {
     owner_role: Option<String>,
     epoch_at: Option<i64>,
     epoch_reason: Option<String>,
+    #[sqlx(default)]
     epoch_text: Option<String>,
     #[sqlx(default)]
     rotated_at: Option<i64>,

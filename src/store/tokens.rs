@@ -89,7 +89,10 @@ const COUNT_TOKENS_BY_NAME: &str = concat!(
 
 const COUNT_TOKENS_BY_TENANT: &str = "
     SELECT COUNT(*) AS count
-      FROM (SELECT 1 FROM tokens WHERE tenant_id = $1 LIMIT 1) AS any_token";
+      FROM (SELECT 1 FROM tokens WHERE tenant_id = $1
+            UNION ALL
+            SELECT 1 FROM tenants WHERE tenant_id = $1 AND swept_at IS NOT NULL
+            LIMIT 1) AS any_token";
 
 /// Tokens that no caller created: the operator's, made at first start or by proof
 /// of access to the database.
@@ -102,11 +105,14 @@ const LIST_FOUNDING_TOKENS: &str = concat!(
       ORDER BY t.token_id"
 );
 
-/// An epoch leaves the version of what it covers, so the guard asks for epochs, too.
+/// An epoch leaves the version of what it covers, so the guard asks for epochs, too. The
+/// time of the last change never goes back, whoever's clock is late: by it a value that
+/// was ended stays so.
 const MARK_TOKEN_CHANGED: &str = concat!(
     "UPDATE tokens AS t
         SET name = $3, name_folded = $4, scopes = $5, labels = $6, expires_at = $7,
-            disabled_at = $8, version = version + 1, updated_at = $9
+            disabled_at = $8, version = version + 1,
+            updated_at = CASE WHEN t.updated_at > $9 THEN t.updated_at ELSE $9 END
       WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
     revoked!(),
     " RETURNING token_id"
@@ -115,7 +121,7 @@ const MARK_TOKEN_CHANGED: &str = concat!(
 const MARK_TOKEN_REVOKED: &str = concat!(
     "UPDATE tokens AS t
         SET revoked_at = $3, revoke_reason = $4, revoke_text = $5, version = version + 1,
-            updated_at = $3
+            updated_at = CASE WHEN t.updated_at > $3 THEN t.updated_at ELSE $3 END
       WHERE t.token_id = $1 AND t.version = $2 AND NOT ",
     revoked!(),
     " RETURNING token_id"

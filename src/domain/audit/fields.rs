@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::FieldChange;
+use super::{FieldChange, Hash};
 use crate::domain::catalog::Catalog;
 use crate::domain::policy::{Management, Policy};
 use crate::domain::principal::{Membership, Role, Tenant, User};
@@ -144,13 +144,12 @@ impl Audited for Tenant {
     }
 }
 
+/// Which tenants it is of beside the log's own is for nobody to read there.
 impl Audited for User {
     fn fields(&self) -> Fields {
         fields! {
             "external_id": self.external_id,
             "display_name": self.display_name,
-            "vouching_tenant_id": self.vouching_tenant_id,
-            "active_tenant_id": self.active_tenant_id,
             "suspend_time": time(self.suspended_at),
         }
     }
@@ -173,7 +172,13 @@ impl Audited for Catalog {
             let text = serde_json::to_string(profile).unwrap_or_default();
             (format!("profiles.{}", name.as_str()), text)
         });
-        scopes.chain(profiles).collect()
+        // So that a change shows that is left out for want of room.
+        let document = serde_json::to_vec(self).unwrap_or_default();
+        let digest = Hash::ZERO.then(&document).to_hex();
+        scopes
+            .chain(profiles)
+            .chain([("digest".to_owned(), digest)])
+            .collect()
     }
 }
 

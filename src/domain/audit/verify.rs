@@ -14,13 +14,22 @@ pub struct Row {
     pub event: Vec<u8>,
     /// The hash that is kept with it.
     pub hash: Hash,
-    /// When it happened, as the row says.
-    pub created_at: Timestamp,
+    /// When it happened, in milliseconds since the Unix epoch, as the row says.
+    pub created_at: i64,
     /// What was done, as the row says.
     pub action: String,
     /// The ids that events are found by, as the row says: the caller's token, the
     /// user and the token that it was about.
     pub ids: [String; 3],
+}
+
+impl Row {
+    /// Returns whether the event happened at an instant or before, as it says itself.
+    pub fn is_event_before(&self, until: Timestamp) -> bool {
+        let at = Event::from_bytes(&self.event).and_then(|event| event.event_time);
+        let at = at.and_then(|at| Timestamp::from_parts(at.seconds, at.nanos));
+        at.is_some_and(|at| at <= until)
+    }
 }
 
 /// How long a chain is said to be, and its last hash.
@@ -69,6 +78,8 @@ pub enum Flaw {
     Unattested,
     /// The chain is another than the one that was seen before.
     OtherChain,
+    /// What was seen before has been pruned: whether the chain is the same can't be said.
+    KnownHeadPruned,
 }
 
 /// What became of going through a chain.
@@ -120,7 +131,13 @@ impl Proof {
         if sequence > self.head.count {
             return Err(found(Flaw::Added));
         }
-        if row.sequence != sequence {
+        if row.sequence < sequence {
+            return Err(Verdict {
+                flaw: Flaw::Added,
+                sequence: row.sequence,
+            });
+        }
+        if row.sequence > sequence {
             return Err(found(Flaw::Removed));
         }
         let event = Event::from_bytes(&row.event).ok_or(found(Flaw::Changed))?;
@@ -168,8 +185,14 @@ impl Proof {
             count: checkpoint.sequence,
             hash: checkpoint.hash,
         });
-        // What was pruned before its checkpoint can't be compared any more.
-        let other = pruned
+        if anchor.count < pruned.map_or(0, |pruned| pruned.count) {
+            return Err(Verdict {
+                flaw: Flaw::KnownHeadPruned,
+                sequence: anchor.count,
+            });
+        }
+        let other = (anchor.count == 0 && anchor.hash != Hash::ZERO)
+            || pruned
             .is_some_and(|pruned| pruned.count == anchor.count && pruned.hash != anchor.hash)
             // It is past the end: the chain was longer when it was seen.
             || anchor.count > self.last.count;
@@ -184,7 +207,10 @@ impl Proof {
 
     /// Returns whether the row's other columns say what the event says.
     fn is_told_by(&self, event: &Event, row: &Row) -> bool {
-        let (seconds, nanos) = row.created_at.parts();
+        let at = Timestamp::from_millis(row.created_at).map(|at| {
+            let (seconds, nanos) = at.parts();
+            prost_types::Timestamp { seconds, nanos }
+        });
         let subject = event.subject.as_ref();
         let caller = event.caller.as_ref();
         let ids = [
@@ -197,7 +223,8 @@ impl Proof {
                 .unwrap_or_default(),
         ];
         event.tenant_id == self.tenant_id
-            && event.event_time == Some(prost_types::Timestamp { seconds, nanos })
+            && at.is_some()
+            && event.event_time == at
             && event.action == row.action
             && ids == row.ids
     }
@@ -264,7 +291,7 @@ mod tests {
                 sequence,
                 event: bytes,
                 hash: head.hash,
-                created_at,
+                created_at: created_at.millis(),
                 action: event.action,
                 ids: Default::default(),
             }
@@ -314,7 +341,7 @@ mod tests {
             assert_eq!(with(|row| row.hash = Hash([1; 32])), changed);
             assert_eq!(with(|row| row.action = "RevokeToken".into()), changed);
             assert_eq!(with(|row| row.ids[2] = "tok_x".into()), changed);
-            assert_eq!(with(|row| row.created_at = Timestamp::MAX), changed);
+            assert_eq!(with(|row| row.created_at = -1), changed);
 
             let mut removed = rows.clone();
             removed.remove(at);
@@ -364,6 +391,34 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_the_first_event_is_found() {
+        let (rows, head) = chain(3);
+        for place in [0, -7] {
+            let mut forged = rows.clone();
+            forged.insert(
+                0,
+                Row {
+                    sequence: place,
+                    ..rows[0].clone()
+                },
+            );
+            assert_eq!(
+                told(go_through(&forged, head, None, None)),
+                (Flaw::Added, place)
+            );
+        }
+        let nothing = Head {
+            count: 0,
+            hash: Hash([7; 32]),
+        };
+        assert_eq!(
+            told(go_through(&rows, head, None, Some(nothing))),
+            (Flaw::OtherChain, 0)
+        );
+        assert_eq!(go_through(&rows, head, None, Some(Head::EMPTY)), Ok(()));
+    }
+
+    #[test]
     fn a_chain_made_anew_is_not_the_one_that_was_seen() {
         let (rows, head) = chain(5);
         let seen = Head {
@@ -406,7 +461,7 @@ mod tests {
             sequence: 6,
             event: bytes,
             hash,
-            created_at,
+            created_at: created_at.millis(),
             action: event.action,
             ids: Default::default(),
         };
@@ -414,15 +469,14 @@ mod tests {
         let mut left = rows[2..].to_vec();
         left.push(last);
         assert_eq!(go_through(&left, head, Some(checkpoint), None), Ok(()));
-        // An anchor at the checkpoint can be compared, one before it can't any more.
-        for (at, good) in [(0, true), (1, true)] {
-            let seen = Head {
-                count: rows[at].sequence,
-                hash: rows[at].hash,
-            };
-            let went = go_through(&left, head, Some(checkpoint), Some(seen));
-            assert_eq!(went.is_ok(), good);
-        }
+        // A head at the checkpoint can be compared, one before it can't any more.
+        let seen = |at: usize| Head {
+            count: rows[at].sequence,
+            hash: rows[at].hash,
+        };
+        let went = |at| go_through(&left, head, Some(checkpoint), Some(seen(at)));
+        assert_eq!(went(1), Ok(()));
+        assert_eq!(told(went(0)), (Flaw::KnownHeadPruned, 1));
         let seen = Head {
             count: 2,
             hash: Hash([9; 32]),

@@ -127,7 +127,7 @@ pub fn token(token: &Token, effective: &ScopeSet, now: Timestamp) -> pb::Token {
         previous_values: token
             .previous
             .iter()
-            .filter(|value| value.ends_at > now)
+            .filter(|value| !token.is_over(Some(value.ends_at), now))
             .map(|value| pb::TokenValue {
                 hint: value.hint.clone(),
                 end_time: Some(timestamp(value.ends_at)),

@@ -1,0 +1,2 @@
+-- When the value was first presented after its end; it is recorded once.
+ALTER TABLE secrets ADD COLUMN reused_at BIGINT;
