@@ -27,6 +27,8 @@ mod drops;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod eyes;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod keyring;

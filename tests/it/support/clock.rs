@@ -25,6 +25,12 @@ impl ManualClock {
         self.0.fetch_add(millis, Ordering::SeqCst);
         self.now()
     }
+
+    /// Moves the time back, as a clock that is late has it.
+    pub(crate) fn back(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap();
+        self.0.fetch_sub(millis, Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {
