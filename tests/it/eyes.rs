@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use token_authority::authority::sweeper::Retention;
 use token_authority::domain::audit::{
     Act, Checkpoint, Event, Hash, Head, Origin, Proof, Row, action,
 };
@@ -24,6 +25,7 @@ both_backends!(
     an_event_before_the_first_is_found,
     a_row_that_can_not_be_read_is_found,
     one_call_holds_no_more_than_a_page_of_events,
+    a_sweep_does_not_attest_what_was_tampered_with,
 );
 
 async fn listed(actor: &Actor, tenant_id: &str) -> Vec<pb::AuditEvent> {
@@ -218,6 +220,38 @@ async fn one_call_holds_no_more_than_a_page_of_events(backend: Backend) {
         size * 1001 < 64 << 20,
         "an event has {size} bytes: a page of 1,000 reads {} MiB into memory",
         (size * 1001) >> 20
+    );
+}
+
+async fn a_sweep_does_not_attest_what_was_tampered_with(backend: Backend) {
+    let mut t = TestServer::start(backend).await;
+    t.expect_alarms();
+    let acme = t.tenant("acme", self_service()).await;
+    for name in ["one", "two", "three"] {
+        acme.admin.issue(name, &[]).await;
+    }
+    let known = verify(&acme.admin).await.head.unwrap();
+    // All of it happened just now; the column beside the bytes is made to say otherwise.
+    t.database
+        .execute("UPDATE audit_events SET created_at = 0 WHERE tenant_id = 'acme'")
+        .await;
+    assert!(!verify(&acme.admin).await.verified);
+    let retention = Retention {
+        dead_tokens: Duration::from_secs(30 * 24 * 60 * 60),
+        audit_events: Some(Duration::from_secs(3650 * 24 * 60 * 60)),
+        period: Duration::from_secs(60 * 60),
+    };
+    t.authority.sweep(retention).await.ok();
+    let request = message!(VerifyAuditLogRequest {
+        tenant_id: "acme",
+        known_head: known,
+    });
+    let verified = acme.admin.verify_audit_log(request).await.unwrap();
+    let left: Vec<_> = listed(&acme.admin, "acme").await;
+    let left: Vec<_> = left.iter().map(|event| &event.action).collect();
+    assert!(
+        !verified.verified,
+        "all is well, and this is left: {left:?}"
     );
 }
 
