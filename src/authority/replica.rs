@@ -134,7 +134,7 @@ impl Authority {
                 tracing::warn!(
                     key = key.0,
                     rows,
-                    "the keyring lacks a key: these values are verified by bcrypt, once each"
+                    "the keyring lacks a key: these values are verified by bcrypt"
                 );
             }
         }

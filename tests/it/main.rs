@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod adversary;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod audit;
@@ -26,8 +28,6 @@ mod crash;
 mod drops;
 #[cfg(test)]
 mod errors;
-#[cfg(test)]
-mod eyes;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

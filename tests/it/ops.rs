@@ -67,7 +67,7 @@ async fn tokens_are_counted_by_kind_and_state(backend: Backend) {
         ("tokens{kind=\"api\",state=\"active\"}", Some(4)),
         ("tokens{kind=\"api\",state=\"revoked\"}", Some(1)),
         ("tokens{kind=\"api\",state=\"expired\"}", Some(1)),
-        ("tokens{kind=\"api\",state=\"disabled\"}", None),
+        ("tokens{kind=\"api\",state=\"disabled\"}", Some(0)),
         ("tokens{kind=\"service\",state=\"active\"}", Some(1)),
         // The operator's, too, ends within a day.
         ("tokens_expiring{within_days=\"1\"}", Some(3)),
