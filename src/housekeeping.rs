@@ -89,6 +89,11 @@ impl Chore {
     async fn keep_at(self, authority: Arc<Authority>, schedule: Schedule, stop: CancellationToken) {
         let period = self.period(schedule);
         let mut condition = Condition::default();
+        // Not only a whole period after the start: metrics say nothing before.
+        let mut next = match self {
+            Self::TakeCensus => period / 60,
+            Self::ReloadKeyring | Self::FlushUsage | Self::Sweep => period,
+        };
         loop {
             let sooner = async {
                 sleep(PAUSE).await;
@@ -96,11 +101,12 @@ impl Chore {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(period) => {}
+                () = sleep(next) => {}
                 () = sooner => {}
             }
             let outcome = self.turn(&authority, schedule).await;
             condition.tell(self.name(), outcome.err().as_ref());
+            next = period;
         }
     }
 }

@@ -126,13 +126,15 @@ fn encode_census(census: &Census, encoder: &mut DescriptorEncoder<'_>) -> Result
         .map(|(key, count)| (vec![("key", key.0.clone())], *count))
         .collect();
     gauge(
-        "census_timestamp_seconds",
-        "When tokens were last counted, in seconds since the Unix epoch",
-        &[(Vec::new(), census.taken_at.parts().0)],
-    )?;
-    gauge(
         "rows_by_fingerprint_key",
         "Values whose fingerprint is under each key of the ring or of one that is gone",
         &fingerprints,
-    )
+    )?;
+    let taken = encoder.encode_descriptor(
+        "census_timestamp_seconds",
+        "When tokens were last counted, in seconds since the Unix epoch",
+        None,
+        MetricType::Gauge,
+    )?;
+    ConstGauge::new(census.taken_at.parts().0).encode(taken)
 }

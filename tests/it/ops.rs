@@ -6,7 +6,7 @@ use token_authority::pb;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::tokens::{id, ttl, wanted};
+use crate::support::tokens::{START, id, ttl, wanted};
 use crate::support::{Backend, TestServer, both_backends, self_service};
 
 both_backends!(
@@ -74,6 +74,7 @@ async fn tokens_are_counted_by_kind_and_state(backend: Backend) {
         ("tokens_expiring{within_days=\"7\"}", Some(4)),
         ("tokens_expiring{within_days=\"30\"}", Some(4)),
         ("tokens_unused{for_days=\"90\"}", Some(0)),
+        ("census_timestamp_seconds", Some(START + 1)),
     ] {
         assert_eq!(metric(&t, name).await, expected, "{name}");
     }
