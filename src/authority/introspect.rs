@@ -61,10 +61,10 @@ impl Authority {
         command: Introspect,
     ) -> Result<Answer, Error> {
         let asked = check(caller, &command)?;
-        let answer = |introspection, revision| Answer {
+        let answer = |introspection, revision, evaluated_at| Answer {
             introspection,
             revision,
-            evaluated_at: self.clock.now(),
+            evaluated_at,
         };
         let inactive = |reason| Introspection::Inactive(reason);
 
@@ -78,7 +78,11 @@ impl Authority {
                     head
                 }
             };
-            return Ok(answer(inactive(Inactive::Malformed), revision));
+            return Ok(answer(
+                inactive(Inactive::Malformed),
+                revision,
+                self.clock.now(),
+            ));
         };
         let found = self.store.find_record_by_lookup(value.lookup()).await?;
         let revision = self.see(found.head);
@@ -86,21 +90,24 @@ impl Authority {
             check_revision(least, &revision)?;
         }
         let Some((record, verifier)) = found.record else {
-            return Ok(answer(inactive(Inactive::Unknown), revision));
+            return Ok(answer(
+                inactive(Inactive::Unknown),
+                revision,
+                self.clock.now(),
+            ));
         };
         if !self
             .verify(&value, &verifier, &record.token.tenant_id)
             .await?
         {
-            return Ok(answer(inactive(Inactive::WrongSecret), revision));
+            return Ok(answer(
+                inactive(Inactive::WrongSecret),
+                revision,
+                self.clock.now(),
+            ));
         }
         // Not before: a hash may have waited for its turn, and an end have passed.
         let now = self.clock.now();
-        let answer = |introspection, revision| Answer {
-            introspection,
-            revision,
-            evaluated_at: now,
-        };
         let bound = caller
             .bound_to()
             .is_none_or(|bound| *bound == record.token.tenant_id);
@@ -109,7 +116,7 @@ impl Authority {
             let by = bound.then_some(caller);
             let address = asked.client_address.filter(|_| bound);
             self.note_ended_use(&record, &verifier, by, address).await;
-            return Ok(answer(inactive(Inactive::ValueEnded), revision));
+            return Ok(answer(inactive(Inactive::ValueEnded), revision, now));
         }
         let introspection = if bound {
             asked.question.judge(record, value.prefix(), now)
@@ -124,7 +131,7 @@ impl Authority {
             };
             self.note_use(active.token.token_id, presented_there);
         }
-        Ok(answer(introspection, revision))
+        Ok(answer(introspection, revision, now))
     }
 }
 

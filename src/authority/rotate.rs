@@ -6,12 +6,12 @@ use super::access::Rpc;
 use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::update::token_id;
 use super::{Authority, Call, Error, Shown, grant, named_tenant};
-use crate::domain::bounds;
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::reason::{Denial, Obstacle, Violations};
 use crate::domain::token::{Kind, Token};
 use crate::domain::value::TokenValue;
+use crate::domain::{audit, bounds};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ impl Authority {
         let act = scene
             .act_on(&token)
             .changed(Some(&token), Some(&shown.token))
-            .with("grace_period", format!("{}s", rotation.grace.as_secs_f64()));
+            .with("grace_period", audit::seconds(rotation.grace));
         let deed = Deed::of(act).altering([Change::TokenChanged(tenant_id, token_id)]);
         let revision = self.close_giving(scene, deed, token_id).await?;
         Ok(Rotated {

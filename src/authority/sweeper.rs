@@ -50,10 +50,6 @@ pub struct Swept {
     pub audit_events: u64,
 }
 
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 impl Authority {
     /// Sweeps, if it is due; `None` when it is not, or another replica does it.
     pub async fn sweep(&self, retention: Retention) -> Result<Option<Swept>, Error> {
@@ -86,7 +82,7 @@ impl Authority {
     /// Goes through all kinds of what is to be removed. What fails keeps none of the
     /// others from its turn; the first failure is told.
     async fn run(&self, job: &Job, retention: Retention, swept: &mut Swept) -> Result<(), Error> {
-        let kept = millis(retention.dead_tokens);
+        let kept = retention.dead_tokens;
         let mut told = self.sweep_tokens(job, kept, &mut swept.tokens).await;
         macro_rules! exhaust {
             ($count:ident, |$tx:ident, $now:ident| $delete:expr) => {
@@ -120,7 +116,7 @@ impl Authority {
     }
 
     /// Goes through all tokens. Which are dead is seen in snapshots: dead ones stay so.
-    async fn sweep_tokens(&self, job: &Job, kept: i64, swept: &mut u64) -> Result<(), Error> {
+    async fn sweep_tokens(&self, job: &Job, kept: Duration, swept: &mut u64) -> Result<(), Error> {
         let mut after = TokenId::from(uuid::Uuid::nil());
         loop {
             let mut look = self.store.snapshot().await?;

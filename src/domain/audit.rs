@@ -4,7 +4,7 @@
 mod fields;
 mod verify;
 
-pub use self::fields::{Audited, changes};
+pub use self::fields::{Audited, changes, seconds};
 pub use self::verify::{Anchor, Checkpoint, Flaw, Head, Proof, Row, Verdict};
 
 use prost::Message as _;

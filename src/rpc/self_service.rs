@@ -84,6 +84,7 @@ impl SelfService for Service {
         )
         .await
     }
+
     async fn revoke_exposed_token(
         &self,
         request: Request<pb::RevokeExposedTokenRequest>,

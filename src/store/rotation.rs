@@ -2,7 +2,7 @@
 //! each have their own.
 
 use super::backend::{execute, fetch_optional};
-use super::row::optional_time;
+use super::row::{CountRow, optional_time};
 use super::token_row::revoked;
 use super::{Error, Tx};
 use crate::domain::ids::{SecretId, TokenId};
@@ -68,11 +68,6 @@ struct EndRow {
 #[derive(sqlx::FromRow)]
 struct HintRow {
     hint: String,
-}
-
-#[derive(sqlx::FromRow)]
-struct CountRow {
-    count: i64,
 }
 
 impl Tx {

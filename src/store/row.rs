@@ -7,6 +7,12 @@ use crate::domain::ids::TenantId;
 use crate::domain::principal::Role;
 use crate::domain::time::Timestamp;
 
+/// What a statement that counts gives.
+#[derive(sqlx::FromRow)]
+pub(super) struct CountRow {
+    pub count: i64,
+}
+
 /// Names a column that holds what it can't.
 pub(super) fn corrupt(table: &'static str, column: &'static str) -> Error {
     Error::Corrupt { table, column }

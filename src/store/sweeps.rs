@@ -1,8 +1,10 @@
 //! What is past its retention, found and removed batch by batch, by one replica at a
 //! time.
 
+use std::time::Duration;
+
 use super::backend::{execute, fetch_all, fetch_optional};
-use super::row::{corrupt, tenant_id};
+use super::row::{corrupt, millis, tenant_id};
 use super::{Error, Tx};
 use crate::domain::audit::Checkpoint;
 use crate::domain::bounds;
@@ -198,13 +200,13 @@ impl Tx {
     }
 
     /// Lists so many tokens after one, in the order of their ids, and says of each
-    /// whether it has been dead for longer than its tenant keeps it, or `kept_ms` where
+    /// whether it has been dead for longer than its tenant keeps it, or `kept` where
     /// that one does not say.
     pub async fn list_tokens_to_sweep(
         &mut self,
         after: TokenId,
         now: Timestamp,
-        kept_ms: i64,
+        kept: Duration,
         size: u32,
     ) -> Result<Vec<ToSweep>, Error> {
         let rows = fetch_all!(
@@ -213,7 +215,7 @@ impl Tx {
             LIST_TOKENS_TO_SWEEP,
             after.uuid(),
             now.millis(),
-            kept_ms,
+            millis(Some(kept)),
             i64::from(size),
         )?;
         rows.into_iter()
@@ -254,19 +256,19 @@ impl Tx {
         Ok(execute!(self.inner, DELETE_TOKEN, token_id.uuid())? == 1)
     }
 
-    /// Removes values that ended longer ago than their tenant keeps them, or `kept_ms`
+    /// Removes values that ended longer ago than their tenant keeps them, or `kept`
     /// where it does not say; returns how many.
     pub async fn delete_ended_secrets(
         &mut self,
         now: Timestamp,
-        kept_ms: i64,
+        kept: Duration,
         size: u32,
     ) -> Result<u64, Error> {
         Ok(execute!(
             self.inner,
             DELETE_ENDED_SECRETS,
             now.millis(),
-            kept_ms,
+            millis(Some(kept)),
             i64::from(size),
             now.saturating_sub(*bounds::RETENTION.start()).millis(),
         )?)

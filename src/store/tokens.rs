@@ -2,7 +2,7 @@
 
 use super::backend::{execute, fetch_all, fetch_optional};
 use super::page::{Page, Position};
-use super::row::corrupt;
+use super::row::{CountRow, corrupt};
 use super::token_row::{
     TokenRow, revoked, token_columns, token_joins, use_columns, use_joins, value_columns,
 };
@@ -217,11 +217,6 @@ pub struct TokenFilter {
     pub state: Option<State>,
     /// Revoked ones, too.
     pub show_revoked: bool,
-}
-
-#[derive(sqlx::FromRow)]
-struct CountRow {
-    count: i64,
 }
 
 fn labels(labels: &crate::domain::text::Labels) -> Result<String, Error> {

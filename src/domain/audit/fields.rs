@@ -1,6 +1,7 @@
 //! What of a record an event shows: each field as a text, none of them a secret.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{FieldChange, Hash};
 use crate::domain::catalog::Catalog;
@@ -48,6 +49,11 @@ pub fn changes<A: Audited>(before: Option<&A>, after: Option<&A>) -> Vec<FieldCh
     changes
 }
 
+/// Returns a length of time as an event tells it.
+pub fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}
+
 fn time(at: Option<Timestamp>) -> String {
     at.map(|at| at.to_string()).unwrap_or_default()
 }
@@ -93,11 +99,7 @@ impl Audited for Token {
 
 impl Audited for Policy {
     fn fields(&self) -> Fields {
-        let millis = |duration: Option<std::time::Duration>| {
-            duration.map_or_else(String::new, |duration| {
-                format!("{}s", duration.as_secs_f64())
-            })
-        };
+        let length = |duration: Option<Duration>| duration.map(seconds).unwrap_or_default();
         let yes = |flag: bool| if flag { "true" } else { "" };
         // Taken apart whole, so that a new rule is not forgotten here.
         let Self {
@@ -119,15 +121,15 @@ impl Audited for Policy {
                 Management::SelfService => "SELF_SERVICE",
             },
             "policy.expiry_required": yes(*expiry_required),
-            "policy.default_ttl": millis(*default_ttl),
-            "policy.max_ttl": millis(*max_ttl),
+            "policy.default_ttl": length(*default_ttl),
+            "policy.max_ttl": length(*max_ttl),
             "policy.max_tokens_per_user": max_tokens_per_user.map(|most| most.to_string()).unwrap_or_default(),
             "policy.unique_names": yes(*unique_names),
             "policy.tokens_may_not_mint": yes(*tokens_may_not_mint),
             "policy.admins_act_for_admins": yes(*admins_act_for_admins),
-            "policy.max_grace": millis(*max_grace),
+            "policy.max_grace": length(*max_grace),
             "policy.self_rotation": yes(*self_rotation),
-            "policy.retention": millis(*retention),
+            "policy.retention": length(*retention),
         }
     }
 }
