@@ -21,6 +21,8 @@ mod cli;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod config_mistakes;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod crash;
