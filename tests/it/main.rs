@@ -35,6 +35,8 @@ mod faults;
 #[cfg(test)]
 mod keyring;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod mutations;
 #[cfg(test)]
 mod ops;
