@@ -294,8 +294,7 @@ fn read<T: DeserializeOwned>(key: &Key, raw: Raw) -> Result<toml::Value, String>
     };
     raw.readings()
         .into_iter()
-        .find(is_taken)
-        .filter(|value| key.kind.holds(value))
+        .find(|value| key.kind.holds(value) && is_taken(value))
         .ok_or_else(|| format!("must be {}", key.kind))
 }
 

@@ -135,16 +135,22 @@ impl Kind {
         }
     }
 
-    /// Returns whether a value is within the bounds, if there are any.
+    /// Returns whether a value is of this kind and within its bounds, if it has any.
     pub(super) fn holds(&self, value: &toml::Value) -> bool {
-        match (self, value) {
-            (Self::Whole(least, most), toml::Value::Integer(value)) => {
-                (least..=most).contains(&value)
+        match self {
+            Self::Flag => value.is_bool(),
+            Self::Whole(least, most) => value
+                .as_integer()
+                .is_some_and(|value| (least..=most).contains(&&value)),
+            Self::Number(least, most) => {
+                let whole = value
+                    .as_integer()
+                    .and_then(|value| i32::try_from(value).ok());
+                let number = value.as_float().or(whole.map(f64::from));
+                number.is_some_and(|number| (least..=most).contains(&&number))
             }
-            (Self::Number(least, most), toml::Value::Float(value)) => {
-                (least..=most).contains(&value)
-            }
-            _ => true,
+            Self::OneOf(_) | Self::Address | Self::Text => value.is_str(),
+            Self::Other => true,
         }
     }
 }
@@ -176,6 +182,31 @@ impl fmt::Display for Kind {
             Self::Address => f.write_str("an IP address and a port, such as 127.0.0.1:50051"),
             Self::Text => f.write_str("a string"),
             Self::Other => f.write_str("what docs/config.md says"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_of_its_kind_and_within_bounds() {
+        let share = Kind::Number(0.0, 1.0);
+        for (text, is_share, is_whole) in [
+            ("0", true, true),
+            ("1", true, true),
+            ("2", false, true),
+            ("3", false, false),
+            ("0.5", true, false),
+            ("1.5", false, false),
+            ("nan", false, false),
+            ("'0.5'", false, false),
+            ("true", false, false),
+        ] {
+            let table: toml::Table = format!("v = {text}").parse().unwrap();
+            assert_eq!(share.holds(&table["v"]), is_share, "{text}");
+            assert_eq!(Kind::Whole(0, 2).holds(&table["v"]), is_whole, "{text}");
         }
     }
 }

@@ -59,7 +59,8 @@ impl Installation {
         let mut program = Program::start_with(&["serve"], self.directory.path(), &environment);
         let line = program.until("server.address=");
         let (_, address) = line.split_once("server.address=").unwrap();
-        (program, address.trim().to_owned())
+        let address = address.split_whitespace().next().unwrap();
+        (program, address.to_owned())
     }
 
     /// Returns the operator's value, as the program wrote it.
