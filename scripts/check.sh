@@ -29,11 +29,14 @@ cargo_deny() {
 }
 
 generated_docs() {
-  local fresh
-  fresh=$(mktemp) &&
-    cargo run --locked --quiet -- docs errors >"$fresh" &&
-    diff -u --label docs/errors.md --label generated docs/errors.md "$fresh"
-  local result=$?
+  local fresh document result=0
+  fresh=$(mktemp) || return
+  for document in errors config; do
+    if ! cargo run --locked --quiet -- docs "$document" >"$fresh" ||
+      ! diff -u --label "docs/$document.md" --label generated "docs/$document.md" "$fresh"; then
+      result=1
+    fi
+  done
   rm -f "$fresh"
   ((result == 0)) || echo "regenerate with: make docs"
   return "$result"

@@ -1,14 +1,14 @@
 //! The composition root: a configuration becomes an [`App`] (fallible, binds the
 //! port), which serves.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic_health::server::HealthReporter;
 
 use crate::authority::bootstrap::OPERATOR_TTL;
 use crate::authority::hasher::Hasher;
@@ -19,7 +19,8 @@ use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
-use crate::store::{Location, PoolSettings, SecretUrl, Store};
+use crate::lifecycle::Vital;
+use crate::store::{self, Location, PoolSettings, SecretUrl, Store};
 use crate::{health, http, rpc};
 
 /// Why the server did not start or did not last.
@@ -42,8 +43,11 @@ pub struct App {
     ops: TcpListener,
     entropy: Arc<dyn Entropy>,
     reflection: bool,
+    limits: rpc::Limits,
+    drain: Duration,
     grace: Duration,
     schedule: Schedule,
+    vital: Vital,
 }
 
 impl App {
@@ -52,19 +56,19 @@ impl App {
         let entropy = Arc::clone(&world.entropy);
         let authority = open_authority(config, world).await?;
         let address = config.server.address;
-        let listener = listen(address)?;
-        let ops = listen(config.ops.address)?;
-        if config.server.plaintext && !address.ip().is_loopback() {
-            tracing::warn!(server.address = %address, "serving plain text: values cross the network unprotected");
-        }
+        let listener = listen("server.address", address)?;
+        let ops = listen("ops.address", config.ops.address)?;
         Ok(Self {
             authority: Arc::new(authority),
             listener,
             ops,
             entropy,
             reflection: config.server.reflection,
+            limits: config.limits(),
+            drain: config.drain(),
             grace: config.grace(),
             schedule: config.schedule(),
+            vital: Vital::default(),
         })
     }
 
@@ -77,101 +81,123 @@ impl App {
     /// `deliver`; returns whether it was made.
     pub async fn bootstrap(
         &self,
-        deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
+        deliver: impl FnOnce(&TokenValue) -> io::Result<()> + Send,
     ) -> Result<bool, authority::Error> {
         self.authority.bootstrap(deliver).await
     }
 
     /// Returns where gRPC is served.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// Returns where metrics are served.
-    pub fn ops_address(&self) -> std::io::Result<SocketAddr> {
+    pub fn ops_address(&self) -> io::Result<SocketAddr> {
         self.ops.local_addr()
     }
 
-    /// Serves until `stop` is cancelled: then health says so, calls in flight may
-    /// finish within the grace, and the store is closed.
+    /// Ends the server, as if it were told to stop, when this task ends; the failure is
+    /// told under that name.
+    pub fn depend_on(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.vital.spawn(name, task);
+    }
+
+    /// Serves until `stop` is cancelled, or a task ends that must last. Then health says
+    /// so; for the drain, calls and connections are still taken; then no connection is,
+    /// and calls in flight may finish within the grace; then the store is closed.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), BoxError> {
         let (reporter, health_server) = tonic_health::server::health_reporter();
         // Nothing is served before the store has answered once.
         health::report(&reporter, self.authority.ready().await.is_ok()).await;
-        let following = tokio::spawn(health::follow(
-            reporter.clone(),
-            Arc::clone(&self.authority),
-        ));
-        let abort = following.abort_handle();
+        let mut vital = self.vital;
+        let following = health::follow(reporter.clone(), Arc::clone(&self.authority));
+        let following = vital.spawn("health", following);
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let in_flight = rpc::InFlight::default();
         let router = rpc::router(
             Arc::clone(&self.authority),
             Arc::clone(&self.entropy),
             health_server,
             self.reflection,
+            self.limits,
+            in_flight.clone(),
         )?;
         let mut housekeeping = Housekeeping::start(&self.authority, self.schedule);
         // Metrics tell of the end, too: they stop last.
         let (stopped, watched) = (CancellationToken::new(), Arc::clone(&self.authority));
-        let mut watching = tokio::spawn(http::serve(self.ops, watched, stopped.clone()));
-        let cut = CancellationToken::new();
-        let stopping = stopping(stop, abort.clone(), reporter, self.grace, cut.clone());
-        let incoming = rpc::incoming::incoming(listener);
-        let serving = router.serve_with_incoming_shutdown(incoming, stopping);
-        let served = tokio::select! {
-            served = serving => served.map_err(BoxError::from),
-            // Calls that outlast the grace are dropped with their connections;
-            // mutations that have begun are tasks of their own.
-            () = cut.cancelled() => {
-                tracing::warn!("calls in flight outlasted the grace and were cut");
-                Ok(())
+        let watching = http::serve(self.ops, watched, stopped.clone());
+        vital.spawn("metrics", async {
+            if let Err(error) = watching.await {
+                tracing::error!(error = %error, "can't serve metrics");
             }
-            () = died(following) => {
-                Err(BoxError::from("the task that follows the store's health ended"))
+        });
+        let closing = CancellationToken::new();
+        let incoming = rpc::incoming::incoming(listener, self.limits.connections, closing.clone());
+        let served = CancellationToken::new();
+        let serving = served.clone().drop_guard();
+        vital.spawn("gRPC", async move {
+            let _serving = serving;
+            // It ends with what comes in, and lets each connection finish.
+            let ended = router.serve_with_incoming_shutdown(incoming, std::future::pending());
+            if let Err(error) = ended.await {
+                tracing::error!(error = %error, "can't serve");
             }
-            () = housekeeping.died() => Err(BoxError::from("a task of housekeeping ended")),
-            _ = &mut watching => Err(BoxError::from("the task that serves metrics ended")),
+        });
+
+        let lasted: Result<(), BoxError> = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            died = vital.died() => Err(died.into()),
+            () = housekeeping.died() => Err("a task of housekeeping ended".into()),
         };
-        abort.abort();
+        if let Err(error) = &lasted {
+            tracing::error!(error = %error, "stopping, as what must last did not");
+        }
+        // Else it would say that all is well, should the store come back meanwhile.
+        following.abort();
+        health::report(&reporter, false).await;
+        tracing::info!(
+            drain_seconds = self.drain.as_secs(),
+            grace_seconds = self.grace.as_secs(),
+            "health says not serving; calls are taken until the drain is over"
+        );
+        sleep(self.drain).await;
+        health::end(reporter).await;
+        closing.cancel();
+        let finished = timeout(self.grace, served.cancelled()).await.is_ok();
+        // Calls that outlast the grace are dropped with their connections; mutations that
+        // have begun are tasks of their own.
+        let cut = in_flight.calls();
         housekeeping.stop().await;
         close(&self.authority).await;
         stopped.cancel();
-        watching.abort();
-        served
+        lasted?;
+        match cut {
+            _ if finished => Ok(()),
+            0 => {
+                tracing::info!("connections that had no call but did not close were cut");
+                Ok(())
+            }
+            cut => Err(format!("{cut} call(s) in flight outlasted the grace and were cut").into()),
+        }
     }
 }
 
-/// Binds a port.
-fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {
-    let listener = TcpListener::bind(address)
-        .map_err(|error| BoxError::from(format!("can't listen on {address}: {error}")))?;
+/// Binds the port that a key names.
+fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, BoxError> {
+    let listener = TcpListener::bind(address).map_err(|error| {
+        let help = if error.kind() == io::ErrorKind::AddrInUse {
+            "; stop who has it, or set another"
+        } else {
+            ""
+        };
+        BoxError::from(format!("{key}: can't listen on {address}: {error}{help}"))
+    })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-/// Resolves when a task ends that should last; never when it is told to end.
-async fn died(task: JoinHandle<()>) {
-    if task.await.is_err_and(|error| error.is_cancelled()) {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Resolves once no new call is to be taken.
-async fn stopping(
-    stop: CancellationToken,
-    following: tokio::task::AbortHandle,
-    reporter: HealthReporter,
-    grace: Duration,
-    cut: CancellationToken,
-) {
-    stop.cancelled().await;
-    // Else it would say that all is well, should the store come back meanwhile.
-    following.abort();
-    health::report(&reporter, false).await;
-    tokio::spawn(async move {
-        tokio::time::sleep(grace).await;
-        cut.cancel();
-    });
 }
 
 /// Stops using the store; what could not be written at the end is logged.
@@ -193,6 +219,14 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     Ok(authority)
 }
 
+/// The store that a key names was not opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: can't open the database")]
+struct NotOpened {
+    key: &'static str,
+    source: store::Error,
+}
+
 /// Opens the store that the configuration names; migrates it.
 pub async fn open_store(config: &Config) -> Result<Store, BoxError> {
     let location = location(config)?;
@@ -207,12 +241,20 @@ pub async fn open_store(config: &Config) -> Result<Store, BoxError> {
         connections: config.database.connections,
         acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
     };
-    Ok(Store::open(&location, settings).await?)
+    let key = match &location {
+        Location::Sqlite(_) => "database.directory",
+        Location::Postgres(_) if config.database.url.is_some() => "database.url",
+        Location::Postgres(_) => "database.url_file",
+    };
+    Store::open(&location, settings).await.map_err(|source| {
+        let not_opened = NotOpened { key, source };
+        BoxError::from(not_opened)
+    })
 }
 
 fn location(config: &Config) -> Result<Location, BoxError> {
     let url = match (&config.database.url, &config.database.url_file) {
-        (Some(url), _) => Some(url.clone()),
+        (Some(url), _) => Some(url.expose().to_owned()),
         (None, Some(path)) => Some(
             std::fs::read_to_string(path)
                 .map_err(|error| {
@@ -244,7 +286,7 @@ pub fn operator_token_path(config: &Config) -> PathBuf {
 
 /// Writes the operator's token to a file that only its owner may read, in place of
 /// one that is there.
-pub fn write_operator_token(path: &Path, value: &TokenValue) -> std::io::Result<()> {
+pub fn write_operator_token(path: &Path, value: &TokenValue) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         create_private_directory(directory)?;
     }

@@ -2,25 +2,34 @@
 //! reported at once. Read by `app` alone; all else gets plain values.
 
 mod check;
+mod document;
+mod given;
+pub mod mistakes;
+mod problems;
+mod schema;
 mod sections;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::check::misspelt_variables;
+pub use self::document::markdown;
+pub use self::given::{Flag, Origin};
+pub use self::problems::Problems;
 pub use self::sections::{
-    Database, Hashing, Keyring, LogFormat, Ops, Retention, Server, Telemetry, Usage,
+    Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Secret, Server, Telemetry, Usage,
 };
 
+use self::given::{Given, Raw};
+use self::schema::{Key, Section};
 use crate::authority::{hasher, sweeper};
 use crate::housekeeping::Schedule;
-
-/// What the environment's variables begin with; `__` stands between a section and
-/// a key: `TOKEN_AUTHORITY_SERVER__ADDRESS`.
-const PREFIX: &str = "TOKEN_AUTHORITY_";
+use crate::rpc;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +42,8 @@ pub struct Config {
     pub keyring: Keyring,
     /// How values are hashed.
     pub hashing: Hashing,
+    /// How much is taken from callers.
+    pub limits: Limits,
     /// What those who watch over the server are told.
     pub ops: Ops,
     /// How long what is dead is kept.
@@ -41,23 +52,9 @@ pub struct Config {
     pub usage: Usage,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// Where each key that was given comes from, by `section.key`.
+    origins: BTreeMap<String, Origin>,
 }
-
-/// All that is wrong with a configuration.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problems(Vec<String>);
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the configuration has {} problem(s):", self.0.len())?;
-        for problem in &self.0 {
-            writeln!(f, "  - {problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Problems {}
 
 /// What a configuration is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +65,6 @@ pub enum Purpose {
     Migrate,
 }
 
-/// A value given by a flag: `section.key` and what it is set to.
-pub type Flag = (&'static str, String);
-
 impl Config {
     /// Reads the configuration: `file`, if one is named, then the environment's
     /// variables, then flags.
@@ -80,40 +74,102 @@ impl Config {
         flags: &[Flag],
         purpose: Purpose,
     ) -> Result<Self, Problems> {
-        let mut problems = Vec::new();
-        let mut table = file.map_or_else(toml::Table::new, |path| parse(path, &mut problems));
-        for (name, text) in environment {
-            let Some(key) = name.strip_prefix(PREFIX) else {
-                continue;
-            };
-            // What has no `__` is not ours: Kubernetes gives each pod variables such as
-            // TOKEN_AUTHORITY_PORT for a Service of this name.
-            if let Some((section, key)) = key.to_lowercase().split_once("__") {
-                set(&mut table, section, key, &text, &mut problems);
+        let mut problems = Problems::default();
+        let given = file.map_or_else(Given::default, |path| {
+            let name = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(text) => Given::file(&name, &text, &mut problems),
+                Err(error) => {
+                    problems.add(format!("{name}: can't be read: {error}"));
+                    Given::default()
+                }
             }
-        }
-        for (name, text) in flags {
-            if let Some((section, key)) = name.split_once('.') {
-                set(&mut table, section, key, text, &mut problems);
-            }
-        }
-        let config = Self {
-            server: section(&mut table, "server", &mut problems),
-            database: section(&mut table, "database", &mut problems),
-            keyring: section(&mut table, "keyring", &mut problems),
-            hashing: section(&mut table, "hashing", &mut problems),
-            ops: section(&mut table, "ops", &mut problems),
-            retention: section(&mut table, "retention", &mut problems),
-            usage: section(&mut table, "usage", &mut problems),
-            telemetry: section(&mut table, "telemetry", &mut problems),
+        });
+        Self::of(given, environment, flags, purpose, problems)
+    }
+
+    /// Reads the configuration of a file that holds this text.
+    fn read_text(
+        file: (&str, &str),
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[Flag],
+        purpose: Purpose,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let given = Given::file(file.0, file.1, &mut problems);
+        Self::of(given, environment, flags, purpose, problems)
+    }
+
+    fn of(
+        mut given: Given,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[Flag],
+        purpose: Purpose,
+        mut problems: Problems,
+    ) -> Result<Self, Problems> {
+        let file_is_whole = problems.is_empty();
+        given.environment(environment);
+        given.flags(flags);
+        let mut reader = Reader {
+            sections: Self::default().sections(),
+            given,
+            origins: BTreeMap::new(),
+            problems: &mut problems,
         };
-        problems.extend(table.keys().map(|name| format!("{name}: no such section")));
-        config.check(purpose, &mut problems);
+        let mut config = Self {
+            server: reader.section("server"),
+            database: reader.section("database"),
+            keyring: reader.section("keyring"),
+            hashing: reader.section("hashing"),
+            limits: reader.section("limits"),
+            ops: reader.section("ops"),
+            retention: reader.section("retention"),
+            usage: reader.section("usage"),
+            telemetry: reader.section("telemetry"),
+            origins: BTreeMap::new(),
+        };
+        config.origins = reader.finish();
+        // What goes with what is not known of a file that could not be read.
+        if file_is_whole {
+            config.check(purpose, &mut problems);
+        }
         if problems.is_empty() {
             Ok(config)
         } else {
-            Err(Problems(problems))
+            Err(problems)
         }
+    }
+
+    /// Describes all sections and what they hold.
+    fn sections(&self) -> Vec<Section> {
+        let Self {
+            server,
+            database,
+            keyring,
+            hashing,
+            limits,
+            ops,
+            retention,
+            usage,
+            telemetry,
+            origins: _,
+        } = self;
+        vec![
+            Section::of("server", server),
+            Section::of("database", database),
+            Section::of("keyring", keyring),
+            Section::of("hashing", hashing),
+            Section::of("limits", limits),
+            Section::of("ops", ops),
+            Section::of("retention", retention),
+            Section::of("usage", usage),
+            Section::of("telemetry", telemetry),
+        ]
+    }
+
+    /// Returns where a key, `section.key`, comes from.
+    fn origin(&self, name: &str) -> &Origin {
+        self.origins.get(name).unwrap_or(&Origin::Default)
     }
 
     /// Returns the directory of the keyring, and whether a key may be made there.
@@ -154,62 +210,92 @@ impl Config {
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.server.grace_seconds)
     }
-}
 
-fn parse(path: &Path, problems: &mut Vec<String>) -> toml::Table {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            problems.push(format!("{}: {error}", path.display()));
-            return toml::Table::new();
+    /// Returns how long calls are still taken once the process was told to stop.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.server.drain_seconds)
+    }
+
+    /// Returns how much is taken from callers.
+    pub fn limits(&self) -> rpc::Limits {
+        let limits = &self.limits;
+        rpc::Limits {
+            connections: limits.connections,
+            streams: limits.streams_per_connection,
+            message_bytes: limits.message_bytes,
+            batch_message_bytes: limits.batch_message_bytes,
+            metadata_bytes: limits.metadata_bytes,
+            deadline_default: Duration::from_secs(limits.deadline_default_seconds),
+            deadline_max: Duration::from_secs(limits.deadline_max_seconds),
         }
-    };
-    text.parse().unwrap_or_else(|error: toml::de::Error| {
-        // The message alone: the whole error shows lines of the file, which may
-        // hold a password.
-        problems.push(format!("{}: {}", path.display(), error.message()));
-        toml::Table::new()
-    })
-}
-
-/// Sets a key to a text: as a number or a truth where it is one.
-fn set(table: &mut toml::Table, section: &str, key: &str, text: &str, problems: &mut Vec<String>) {
-    let value = match (text.parse::<i64>(), text.parse::<bool>()) {
-        (Ok(number), _) => toml::Value::Integer(number),
-        (_, Ok(truth)) => toml::Value::Boolean(truth),
-        _ => toml::Value::String(text.to_owned()),
-    };
-    let entry = table
-        .entry(section)
-        .or_insert_with(|| toml::Table::new().into());
-    match entry.as_table_mut() {
-        Some(section) => drop(section.insert(key.to_owned(), value)),
-        None => problems.push(format!("{section}: must be a section")),
     }
 }
 
-fn section<T: DeserializeOwned + Default>(
-    table: &mut toml::Table,
-    name: &str,
-    problems: &mut Vec<String>,
-) -> T {
-    let Some(value) = table.remove(name) else {
-        return T::default();
-    };
-    value.try_into().unwrap_or_else(|error: toml::de::Error| {
-        problems.push(format!("{name}: {}", told(error.message())));
-        T::default()
-    })
+/// Reads sections out of what was given.
+struct Reader<'a> {
+    sections: Vec<Section>,
+    given: Given,
+    origins: BTreeMap<String, Origin>,
+    problems: &'a mut Problems,
 }
 
-/// Returns what is wrong without the value that is wrong, which may be a password.
-fn told(message: &str) -> String {
-    match message.split_once(", expected ") {
-        Some((wrong, expected)) if wrong.starts_with("invalid") => {
-            format!("a value is not of its type, expected {expected}")
+impl Reader<'_> {
+    /// Reads a section; what is wrong of a key leaves it at its default.
+    fn section<T: DeserializeOwned + Serialize + Default + JsonSchema>(
+        &mut self,
+        name: &'static str,
+    ) -> T {
+        let section = Section::of(name, &T::default());
+        let mut table = toml::Table::new();
+        for (key, raw, origin) in self.given.section(name) {
+            if key.is_empty() && matches!(raw, Raw::Wrong) {
+                let what = format!("must be a section, [{name}]");
+                self.problems.add_key(name, &what, &origin);
+                continue;
+            }
+            let full = format!("{name}.{key}");
+            let read = match section.find(&key) {
+                None => Err(problems::no_such_key(&self.sections, &section, &key)),
+                Some(known) => read::<T>(known, raw),
+            };
+            match read {
+                Ok(value) => {
+                    table.insert(key, value);
+                    self.origins.insert(full, origin);
+                }
+                Err(what) => self.problems.add_key(&full, &what, &origin),
+            }
         }
-        _ => message.to_owned(),
+        // Each of its keys can be read alone, so all of them can.
+        table.try_into().unwrap_or_default()
     }
+
+    /// Tells of what is left, which is no section; returns where all that was read comes
+    /// from.
+    fn finish(self) -> BTreeMap<String, Origin> {
+        for (name, origin) in self.given.rest() {
+            let what = problems::no_such_section(&self.sections, &name);
+            self.problems.add_key(&name, &what, &origin);
+        }
+        self.origins
+    }
+}
+
+/// Reads the value of a key of a section, or says what it must be.
+fn read<T: DeserializeOwned>(key: &Key, raw: Raw) -> Result<toml::Value, String> {
+    if raw.is_empty() {
+        return Err(String::from(
+            "must not be empty; leave it out for the default",
+        ));
+    }
+    let is_taken = |value: &toml::Value| {
+        let alone = toml::Table::from_iter([(key.name.clone(), value.clone())]);
+        T::deserialize(alone).is_ok()
+    };
+    raw.readings()
+        .into_iter()
+        .find(|value| key.kind.holds(value) && is_taken(value))
+        .ok_or_else(|| format!("must be {}", key.kind))
 }
 
 /// Returns the process's environment.

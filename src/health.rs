@@ -34,6 +34,14 @@ pub async fn follow(reporter: HealthReporter, authority: Arc<Authority>) {
     }
 }
 
+/// Ends every stream of health, which would hold its connection open until the grace is
+/// over: what there is to say has been said.
+pub async fn end(mut reporter: HealthReporter) {
+    for service in std::iter::once("").chain(rpc::SERVICES) {
+        reporter.clear_service_status(service).await;
+    }
+}
+
 /// Says of every service that it serves, or does not.
 pub async fn report(reporter: &HealthReporter, serving: bool) {
     let status = if serving {

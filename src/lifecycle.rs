@@ -1,6 +1,52 @@
-//! Signals.
+//! Signals, and tasks whose end is the end of the process.
 
+use std::collections::HashMap;
 use std::io;
+
+use tokio::task::{AbortHandle, Id, JoinSet};
+
+/// Tasks that must last as long as the process: when one ends, the process is to end.
+/// Dropped, they end where they are.
+#[derive(Debug, Default)]
+pub struct Vital {
+    tasks: JoinSet<()>,
+    names: HashMap<Id, &'static str>,
+}
+
+/// A task ended that should have lasted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: a task that must last {}", if *.panicked { "panicked" } else { "ended" })]
+pub struct Died {
+    name: &'static str,
+    panicked: bool,
+}
+
+impl Vital {
+    /// Begins one.
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        let handle = self.tasks.spawn(task);
+        self.names.insert(handle.id(), name);
+        handle
+    }
+
+    /// Resolves when one ends, by itself or by a panic; never when it was told to.
+    pub async fn died(&mut self) -> Died {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            let (id, panicked) = match ended {
+                Ok((id, ())) => (id, false),
+                Err(error) if error.is_panic() => (error.id(), true),
+                Err(_) => continue,
+            };
+            let name = self.names.get(&id).copied().unwrap_or("unknown");
+            return Died { name, panicked };
+        }
+        std::future::pending().await
+    }
+}
 
 /// The signals that tell the process to stop: SIGTERM, and SIGINT (Ctrl-C). From when
 /// this is made none is lost, and none ends the process by itself.
@@ -47,5 +93,26 @@ impl StopSignals {
     /// Resolves when the process is told to stop.
     pub async fn next(&mut self) -> io::Result<()> {
         tokio::signal::ctrl_c().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_task_is_told_unless_it_was_asked_for() {
+        let mut vital = Vital::default();
+        vital.spawn("told to end", std::future::pending()).abort();
+        vital.spawn("lasting", std::future::pending());
+        vital.spawn("panicking", async { panic!("planted") });
+        let died = vital.died().await;
+        assert_eq!(
+            died.to_string(),
+            "panicking: a task that must last panicked"
+        );
+        vital.spawn("ending", async {});
+        let died = vital.died().await;
+        assert_eq!(died.to_string(), "ending: a task that must last ended");
     }
 }

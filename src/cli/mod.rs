@@ -1,18 +1,21 @@
 //! The command line.
 
+mod config;
 mod quickstart;
 mod serve;
+mod settings;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use self::config::ConfigCommand;
+use self::settings::ServerArguments;
 use crate::app::{BoxError, World};
-use crate::config::{self, Config, Flag, Problems, Purpose};
+use crate::config::{Config, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
 use crate::domain::time::SystemClock;
 use crate::{rpc, telemetry};
@@ -40,6 +43,11 @@ enum Command {
     Bootstrap(ServerArguments),
     /// Brings the database's schema up to date, and ends
     Migrate(ServerArguments),
+    /// Checks or shows the configuration, and serves nothing
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Prints a generated document
     Docs {
         #[command(subcommand)]
@@ -51,59 +59,13 @@ enum Command {
 enum Document {
     /// The table of errors, as docs/errors.md has it
     Errors,
+    /// What there is to configure, as docs/config.md has it
+    Config,
 }
 
-/// Where the configuration comes from. Each setting can also be given as an
-/// environment variable: `TOKEN_AUTHORITY_SERVER__ADDRESS`.
-#[derive(Debug, clap::Args)]
-struct ServerArguments {
-    /// The configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where gRPC is served [server.address; default: 127.0.0.1:50051]
-    #[arg(long, value_name = "ADDRESS")]
-    address: Option<String>,
-    /// Serve plain text on an address that is not loopback [server.plaintext]
-    #[arg(long)]
-    plaintext: bool,
-    /// Where the embedded database, keys and the first token are kept
-    /// [database.directory; default: data]
-    #[arg(long, value_name = "DIRECTORY")]
-    data: Option<String>,
-    /// A file that holds a `postgres://` URL `[database.url_file]`
-    #[arg(long, value_name = "FILE")]
-    database_url_file: Option<String>,
-    /// The directory of the keyring [keyring.directory]
-    #[arg(long, value_name = "DIRECTORY")]
-    keyring: Option<String>,
-}
-
-impl ServerArguments {
-    fn read(self, purpose: Purpose) -> Result<Config, Problems> {
-        let flags: Vec<Flag> = [
-            ("server.address", self.address),
-            (
-                "server.plaintext",
-                self.plaintext.then(|| String::from("true")),
-            ),
-            ("database.directory", self.data),
-            ("database.url_file", self.database_url_file),
-            ("keyring.directory", self.keyring),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
-        Config::read(
-            self.config.as_deref(),
-            config::environment(),
-            &flags,
-            purpose,
-        )
-    }
-}
-
-/// Runs the program; returns what it exits with: 0, 1 for a failure, 64 for a wrong
-/// command line or configuration.
+/// Runs the program; returns what it exits with: 0 when it did what it was told, 1 for a
+/// failure, calls that were cut at the end among them, 64 for a wrong command line or
+/// configuration.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -122,9 +84,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => start(|| arguments.read(Purpose::Serve), serve::serve),
         Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
+        Command::Config { command } => command.run(),
         Command::Docs {
             document: Document::Errors,
         } => print(&rpc::error_table::markdown()).map_err(BoxError::from),
+        Command::Docs {
+            document: Document::Config,
+        } => print(&crate::config::markdown(&settings::FLAGS)).map_err(BoxError::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -135,10 +101,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 let _ = write!(stderr, "token-authority: {problems}");
                 return ExitCode::from(USAGE);
             }
-            let _ = write!(stderr, "token-authority: {error}");
+            let mut told = error.to_string();
+            let _ = write!(stderr, "token-authority: {told}");
             let mut source = error.source();
             while let Some(cause) = source {
-                let _ = write!(stderr, ": {cause}");
+                let text = cause.to_string();
+                // Some say their cause themselves.
+                if !told.ends_with(&text) {
+                    let _ = write!(stderr, ": {text}");
+                    told = text;
+                }
                 source = cause.source();
             }
             let _ = writeln!(stderr);
@@ -163,7 +135,10 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run(config, world))
+    let result = runtime.block_on(run(config, world));
+    // What must end well has been waited for; a lookup of a name may take its time.
+    runtime.shutdown_background();
+    result
 }
 
 /// Keeps values out of core dumps, and of the reach of debuggers. Where the system knows

@@ -26,12 +26,12 @@ use crate::pb::user_service_client::UserServiceClient;
 const TENANT: &str = "odysseus";
 const PREFIX: &str = "ody_";
 
-/// Returns a configuration on a fresh directory and a free port, quiet in its logs.
+/// Returns a configuration on a free port, quiet in its logs, with nobody to drain for.
 pub(super) fn config() -> Config {
     let mut config = Config::default();
     config.server.address.set_port(0);
     config.ops.address.set_port(0);
-    config.database.directory = PathBuf::new();
+    config.server.drain_seconds = 0;
     config.telemetry.log = String::from("warn");
     config
 }

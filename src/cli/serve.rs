@@ -15,10 +15,19 @@ use crate::lifecycle::StopSignals;
 /// Serves until told to stop. On an empty store the operator's token is made first:
 /// printed to a terminal, else written to a file.
 pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> {
-    let signals = StopSignals::listen()?;
-    let app = App::build(&config, world).await?;
-    let made = app.bootstrap(|value| deliver(&config, value)).await;
-    made.map_err(|error| not_made(&config, error))?;
+    for warning in super::config::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = StopSignals::listen()?;
+    // Waiting for a database, or for another's migration, may take long.
+    let app = tokio::select! {
+        app = start(&config, world) => app?,
+        signal = signals.next() => {
+            signal?;
+            tracing::info!("stopped before serving");
+            return Ok(());
+        }
+    };
     let address = app.address()?;
     tracing::info!(server.address = %address, "serving");
     let stop = CancellationToken::new();
@@ -26,6 +35,14 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
     serve_until_told(serving, stop, signals).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Gets all that a server needs.
+async fn start(config: &Config, world: World) -> Result<App, BoxError> {
+    let app = App::build(config, world).await?;
+    let made = app.bootstrap(|value| deliver(config, value)).await;
+    made.map_err(|error| not_made(config, error))?;
+    Ok(app)
 }
 
 /// Makes an operator's token in place of the one made at first start, or by this.

@@ -1,87 +1,235 @@
-//! What a configuration that could be read must still be: bounds, and what goes with what.
+//! What a configuration whose values are good one by one must still be, and what works
+//! but is unwise.
 
-use super::{Config, Purpose};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Config, Origin, Problems, Purpose};
 use crate::authority::hasher;
+
+/// What Kubernetes leaves a pod between the signal and the end, unless told otherwise.
+const TERMINATION_GRACE: Duration = Duration::from_secs(30);
 
 impl Config {
     /// Adds each problem to `problems`.
-    pub(super) fn check(&self, purpose: Purpose, problems: &mut Vec<String>) {
-        let mut require = |good: bool, problem: &str| {
-            if !good {
-                problems.push(problem.to_owned());
+    pub(super) fn check(&self, purpose: Purpose, problems: &mut Problems) {
+        // What is said of the first of these keys is known only if all could be read.
+        let mut require = |good: bool, keys: &[&str], problem: &str| {
+            if let Some(first) = keys.first()
+                && !good
+                && !keys.iter().any(|key| problems.has_key(key))
+            {
+                let given = |key: &&str| self.origins.get(*key);
+                let origin = keys.iter().find_map(given).unwrap_or(&Origin::Default);
+                problems.add_key(first, problem, origin);
             }
         };
-        let loopback = self.server.address.ip().is_loopback();
+        let Self { server, limits, .. } = self;
         require(
-            loopback || self.server.plaintext,
-            "server.address: not loopback, and there is no TLS; set server.plaintext = true to \
-             serve plain text there",
-        );
-        let cost = hasher::COST_MIN..=hasher::COST_MAX;
-        require(
-            cost.contains(&self.hashing.cost),
-            "hashing.cost: must be 4 to 14",
-        );
-        let threads = self.hashing.threads;
-        require(
-            threads.is_none_or(|threads| (1..=256).contains(&threads)),
-            "hashing.threads: must be 1 to 256",
+            server.address.ip().is_loopback() || server.plaintext,
+            &["server.address", "server.plaintext"],
+            "not loopback, and there is no TLS; set server.plaintext = true to serve plain text \
+             there",
         );
         require(
-            (1..=100_000).contains(&self.hashing.queue),
-            "hashing.queue: must be 1 to 100000",
+            server.address.port() == 0 || server.address != self.ops.address,
+            &["server.address", "ops.address"],
+            "must be another than ops.address",
         );
         require(
-            (1..=1000).contains(&self.database.connections),
-            "database.connections: must be 1 to 1000",
+            limits.batch_message_bytes >= limits.message_bytes,
+            &["limits.batch_message_bytes", "limits.message_bytes"],
+            "must not be less than limits.message_bytes",
         );
         require(
-            (1..=60_000).contains(&self.database.acquire_timeout_ms),
-            "database.acquire_timeout_ms: must be 1 to 60000",
-        );
-        require(
-            self.server.grace_seconds <= 3600,
-            "server.grace_seconds: must be at most 3600",
-        );
-        require(
-            (1..=3600).contains(&self.keyring.reload_seconds),
-            "keyring.reload_seconds: must be 1 to 3600",
-        );
-        require(
-            (1..=3600).contains(&self.usage.flush_seconds),
-            "usage.flush_seconds: must be 1 to 3600",
-        );
-        require(
-            (10..=86_400).contains(&self.ops.census_seconds),
-            "ops.census_seconds: must be 10 to 86400",
-        );
-        require(
-            (1..=3650).contains(&self.retention.dead_tokens_days),
-            "retention.dead_tokens_days: must be 1 to 3650",
-        );
-        let days = self.retention.audit_days;
-        require(
-            days.is_none_or(|days| (1..=3650).contains(&days)),
-            "retention.audit_days: must be 1 to 3650",
-        );
-        require(
-            (1..=1440).contains(&self.retention.sweep_minutes),
-            "retention.sweep_minutes: must be 1 to 1440",
+            limits.deadline_default_seconds <= limits.deadline_max_seconds,
+            &[
+                "limits.deadline_default_seconds",
+                "limits.deadline_max_seconds",
+            ],
+            "must not be more than limits.deadline_max_seconds",
         );
         let filter = tracing_subscriber::EnvFilter::builder().parse(&self.telemetry.log);
         require(
             filter.is_ok(),
-            "telemetry.log: not a filter such as info or info,token_authority=debug",
+            &["telemetry.log"],
+            "must be a filter such as info or info,token_authority=debug",
         );
-        let (url, url_file) = (&self.database.url, &self.database.url_file);
+        let url = self.database.url.as_ref();
         require(
-            url.is_none() || url_file.is_none(),
-            "database.url and database.url_file: set one of them",
+            url.is_none_or(|url| {
+                let is_of = |scheme| url.expose().starts_with(scheme);
+                is_of("postgres://") || is_of("postgresql://")
+            }),
+            &["database.url"],
+            "must be of the form postgres://USER:PASSWORD@HOST/DATABASE",
         );
-        let external = url.is_some() || url_file.is_some();
+        let file = self.database.url_file.as_ref();
+        require(
+            file.is_none_or(|file| !file.to_string_lossy().contains("://")),
+            &["database.url_file"],
+            "must be the name of a file that holds the URL, not the URL",
+        );
+        require(
+            url.is_none() || file.is_none(),
+            &["database.url_file", "database.url"],
+            "must not be set beside database.url; set one of them",
+        );
+        let external = url.is_some() || file.is_some();
         require(
             purpose == Purpose::Migrate || !external || self.keyring.directory.is_some(),
-            "keyring.directory: required with PostgreSQL, where replicas share one keyring",
+            &["keyring.directory"],
+            "required with PostgreSQL, where replicas share one keyring",
+        );
+    }
+
+    /// Returns what works but is unwise, a line each. Looks at files, and at no value.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut warn = |wise: bool, key: &str, warning: String| {
+            if !wise {
+                warnings.push(self.origin(key).told(key, &warning));
+            }
+        };
+        let address = self.server.address;
+        warn(
+            address.ip().is_loopback(),
+            "server.address",
+            String::from("plain text off loopback: values cross the network unprotected"),
+        );
+        let default = hasher::Settings::default().cost;
+        warn(
+            self.hashing.cost >= default,
+            "hashing.cost",
+            format!("less than {default} makes guessing cheap for who has the database"),
+        );
+        let together = self.drain() + self.grace();
+        warn(
+            together < TERMINATION_GRACE,
+            "server.grace_seconds",
+            format!(
+                "with the drain, the end may take {} s: give the process longer than that \
+                 (terminationGracePeriodSeconds is 30 by default)",
+                together.as_secs()
+            ),
+        );
+        let url = self.database.url.as_ref();
+        warn(
+            url.is_none_or(|url| !has_password(url.expose())),
+            "database.url",
+            String::from("has a password; database.url_file keeps it out of the configuration"),
+        );
+        if let Some(file) = &self.database.url_file {
+            let read = std::fs::metadata(file);
+            warn(
+                read.is_ok(),
+                "database.url_file",
+                String::from("can't be read here and now"),
+            );
+            warn(
+                !read.is_ok_and(|file| is_open_to_others(&file)),
+                "database.url_file",
+                String::from("every user of this machine may read it; chmod 0600, or 0400"),
+            );
+        }
+        if url.is_some()
+            && let Origin::File(name, _) = self.origin("database.url")
+        {
+            let file = std::fs::metadata(Path::new(name));
+            warn(
+                !file.is_ok_and(|file| is_open_to_others(&file)),
+                "database.url",
+                String::from("every user of this machine may read this file; chmod 0600"),
+            );
+        }
+        warnings
+    }
+}
+
+/// Returns whether a URL has a password.
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':')) || url.contains("password=")
+}
+
+/// Returns whether everybody may read a file. It is warned of and not refused, because
+/// Kubernetes mounts secrets so unless told otherwise, into a container that has one user.
+#[cfg(unix)]
+fn is_open_to_others(file: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// Returns the variables that are not read for want of an underscore: `__` stands between
+/// section and key.
+pub fn misspelt_variables<'a>(
+    environment: impl IntoIterator<Item = &'a str>,
+) -> Vec<(&'a str, String)> {
+    let sections = Config::default().sections();
+    let names: Vec<_> = sections
+        .iter()
+        .flat_map(|section| {
+            let section_name = section.name.to_uppercase();
+            let keys = section.keys.iter();
+            keys.map(move |key| (section_name.clone(), key.name.to_uppercase()))
+        })
+        .collect();
+    environment
+        .into_iter()
+        .filter_map(|variable| {
+            let given = variable.strip_prefix(super::given::PREFIX)?;
+            let (section, key) = names
+                .iter()
+                .find(|(section, key)| format!("{section}_{key}") == given)?;
+            let meant = format!("{}{section}__{key}", super::given::PREFIX);
+            Some((variable, meant))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_seen_in_a_url() {
+        for (url, has) in [
+            ("postgres://u:p@h/d", true),
+            ("postgres://u:p@h", true),
+            ("postgres://h/d?user=u&password=p", true),
+            ("postgres://u@h:5432/d", false),
+            ("postgres://h:5432/a@b:c", false),
+            ("postgres:///d?host=/run", false),
+        ] {
+            assert_eq!(has_password(url), has, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_variable_with_one_underscore_is_seen() {
+        let given = [
+            "TOKEN_AUTHORITY_SERVER_ADDRESS",
+            "TOKEN_AUTHORITY_DATABASE_URL_FILE",
+            "TOKEN_AUTHORITY_SERVER__ADDRESS",
+            "TOKEN_AUTHORITY_PORT",
+            "TOKEN_AUTHORITY_SERVICE_HOST",
+            "PATH",
+        ];
+        let meant = misspelt_variables(given);
+        let meant: Vec<_> = meant.iter().map(|(_, meant)| meant.as_str()).collect();
+        assert_eq!(
+            meant,
+            [
+                "TOKEN_AUTHORITY_SERVER__ADDRESS",
+                "TOKEN_AUTHORITY_DATABASE__URL_FILE"
+            ]
         );
     }
 }

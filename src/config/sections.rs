@@ -1,24 +1,39 @@
-//! The sections of a configuration, each with its defaults.
+//! The sections of a configuration, each with its defaults. What is written here of a
+//! key is what docs/config.md says of it, and its range is what is checked.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::authority::hasher;
+use crate::domain::bounds;
+
+/// What stands for a secret where a configuration is shown.
+pub(super) const REDACTED: &str = "[redacted]";
 
 /// `[server]`: how calls are taken.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where gRPC is served. Port 0 takes a free one.
+    #[schemars(extend("format" = "address"))]
     pub address: SocketAddr,
     /// Whether to serve plain text on an address that is not loopback.
     pub plaintext: bool,
-    /// Whether reflection is served.
+    /// Whether reflection is served, v1 and v1alpha.
     pub reflection: bool,
-    /// How long, in seconds, calls in flight may take to finish at the end.
+    /// How long, in seconds, calls and new connections are still taken after the process
+    /// was told to stop and its health has said so: for whoever sends it calls to see
+    /// that and go elsewhere. 5 is what Kubernetes needs at the utmost to take a pod out
+    /// of a Service; where nobody watches health, 0 spares the wait.
+    #[schemars(range(max = 600))]
+    pub drain_seconds: u64,
+    /// How long, in seconds, calls in flight may take to finish once the drain is over.
+    /// With the drain it is 25, under the 30 that Kubernetes leaves a pod by default.
+    #[schemars(range(max = 3600))]
     pub grace_seconds: u64,
 }
 
@@ -28,24 +43,27 @@ impl Default for Server {
             address: SocketAddr::from(([127, 0, 0, 1], 50051)),
             plaintext: false,
             reflection: true,
-            grace_seconds: 30,
+            drain_seconds: 5,
+            grace_seconds: 20,
         }
     }
 }
 
 /// `[database]`: where what must last is kept.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// Where the embedded database, the keyring and the operator's token are kept.
     pub directory: PathBuf,
     /// A `postgres://` URL, to use that instead of the embedded database.
-    pub url: Option<String>,
+    pub url: Option<Secret>,
     /// A file that holds the URL, so that its password is in no configuration.
     pub url_file: Option<PathBuf>,
     /// Connections to `PostgreSQL`, or readers of the embedded database.
+    #[schemars(range(min = 1, max = 1000))]
     pub connections: u32,
     /// How long, in milliseconds, a call waits for a connection.
+    #[schemars(range(min = 1, max = 60_000))]
     pub acquire_timeout_ms: u64,
 }
 
@@ -61,20 +79,47 @@ impl Default for Database {
     }
 }
 
-impl fmt::Debug for Database {
+/// A text that is shown to nobody.
+#[derive(Clone, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Returns it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("directory", &self.directory)
-            .field("url", &self.url.as_ref().map(|_| "[redacted]"))
-            .field("url_file", &self.url_file)
-            .field("connections", &self.connections)
-            .field("acquire_timeout_ms", &self.acquire_timeout_ms)
-            .finish()
+        f.write_str(REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(REDACTED)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "password", "writeOnly": true })
     }
 }
 
 /// `[keyring]`: the keys for fingerprints.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keyring {
     /// The directory of `*.key` files; `keyring` in the data directory where the
@@ -83,6 +128,7 @@ pub struct Keyring {
     /// Whether to make a first key; yes where the database is embedded, else no.
     pub create: Option<bool>,
     /// How often, in seconds, the directory is read again; the same on all replicas.
+    #[schemars(range(min = 1, max = 3600))]
     pub reload_seconds: u64,
 }
 
@@ -97,10 +143,11 @@ impl Default for Keyring {
 }
 
 /// `[usage]`: how the uses of tokens are kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Usage {
     /// How often, in seconds, what is in memory is written.
+    #[schemars(range(min = 1, max = 3600))]
     pub flush_seconds: u64,
 }
 
@@ -111,14 +158,17 @@ impl Default for Usage {
 }
 
 /// `[hashing]`: how values are hashed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hashing {
     /// bcrypt's cost: 4 to 14; each step doubles the time.
+    #[schemars(range(min = hasher::COST_MIN, max = hasher::COST_MAX))]
     pub cost: u32,
     /// Threads that hash; half the cores where it is absent.
+    #[schemars(range(min = 1, max = 256))]
     pub threads: Option<usize>,
     /// Values that may wait to be hashed.
+    #[schemars(range(min = 1, max = 100_000))]
     pub queue: usize,
 }
 
@@ -134,12 +184,14 @@ impl Default for Hashing {
 }
 
 /// `[ops]`: what those who watch over the server are told.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ops {
     /// Where metrics and liveness are served, in plain text. Port 0 takes a free one.
+    #[schemars(extend("format" = "address"))]
     pub address: SocketAddr,
     /// How often, in seconds, tokens are counted for metrics.
+    #[schemars(range(min = 10, max = 86_400))]
     pub census_seconds: u64,
 }
 
@@ -152,16 +204,63 @@ impl Default for Ops {
     }
 }
 
+/// `[limits]`: how much is taken from callers, before anything is known of them. What a
+/// field may hold is not among it: that is the protocol's.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once; one too many is closed. Each takes a file descriptor.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub connections: usize,
+    /// Calls on one connection at once.
+    #[schemars(range(min = 1, max = 1000))]
+    pub streams_per_connection: u32,
+    /// Bytes of a message.
+    #[schemars(range(min = 65_536, max = 16_777_216))]
+    pub message_bytes: usize,
+    /// Bytes of a message of `IntrospectionService`, which has batches; not less than
+    /// `message_bytes`.
+    #[schemars(range(min = 65_536, max = 33_554_432))]
+    pub batch_message_bytes: usize,
+    /// Bytes of a call's metadata.
+    #[schemars(range(min = 4096, max = 65_536))]
+    pub metadata_bytes: u32,
+    /// How long, in seconds, a call may take whose caller gives no deadline; not more
+    /// than `deadline_max_seconds`.
+    #[schemars(range(min = 1, max = 600))]
+    pub deadline_default_seconds: u64,
+    /// How long, in seconds, a call may take whatever deadline its caller gives.
+    #[schemars(range(min = 1, max = 600))]
+    pub deadline_max_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: bounds::CONNECTIONS,
+            streams_per_connection: bounds::STREAMS,
+            message_bytes: bounds::MESSAGE_BYTES,
+            batch_message_bytes: bounds::BATCH_MESSAGE_BYTES,
+            metadata_bytes: bounds::METADATA_BYTES,
+            deadline_default_seconds: bounds::DEADLINE_DEFAULT.as_secs(),
+            deadline_max_seconds: bounds::DEADLINE_MAX.as_secs(),
+        }
+    }
+}
+
 /// `[retention]`: how long what is dead is kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// Days for which revoked and expired tokens, and ended values, are kept where their
     /// tenant does not say.
+    #[schemars(range(min = 1, max = 3650))]
     pub dead_tokens_days: u32,
     /// Days for which audit events are kept; for ever where it is absent.
+    #[schemars(range(min = 1, max = 3650))]
     pub audit_days: Option<u32>,
     /// How often, in minutes, what is past its retention is removed.
+    #[schemars(range(min = 1, max = 1440))]
     pub sweep_minutes: u64,
 }
 
@@ -176,7 +275,7 @@ impl Default for Retention {
 }
 
 /// `[telemetry]`: what is logged.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// What to log, as a filter of `tracing`: `info`, `token_authority=debug`.
@@ -195,7 +294,7 @@ impl Default for Telemetry {
 }
 
 /// How to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Lines for people.

@@ -26,7 +26,7 @@ fn flags_beat_the_environment_beats_the_file() {
     let config = read(
         file,
         &environment,
-        &[("server.address", "127.0.0.1:3".into())],
+        &[("--address", "server.address", "127.0.0.1:3".into())],
     )
     .unwrap();
     assert_eq!(config.server.address.port(), 3);
@@ -35,20 +35,119 @@ fn flags_beat_the_environment_beats_the_file() {
 
 #[test]
 fn every_problem_is_said_at_once() {
-    let file = "[server]\naddress = '0.0.0.0:1'\n[hashing]\ncost = 99\n[database]\nurl = 'postgres://u:hunter2@h/d'\n[cache]\nsize = 1\n[telemetry]\nlogs = 'x'\n";
-    insta::assert_snapshot!(read(file, &[], &[]).unwrap_err(), @r"
-    the configuration has 5 problem(s):
-      - telemetry: unknown field `logs`, expected `log` or `log_format`
-      - cache: no such section
-      - server.address: not loopback, and there is no TLS; set server.plaintext = true to serve plain text there
-      - hashing.cost: must be 4 to 14
+    let file = "[server]\naddress = '0.0.0.0:1'\nplaintext = 3\n[hashing]\ncost = 99\nqueue = 'hunter2'\n[database]\nurl = 'postgres://u:hunter2@h/d'\n[cache]\nsize = 1\n[telemetry]\nlogs = 'x'\n";
+    let environment = [("TOKEN_AUTHORITY_USAGE__FLUSH_SECONDS", "hunter2")];
+    insta::assert_snapshot!(read(file, &environment, &[]).unwrap_err(), @r"
+    the configuration has 7 problems:
+      - server.plaintext: must be true or false (FILE:3)
+      - hashing.cost: must be a whole number from 4 to 14 (FILE:5)
+      - hashing.queue: must be a whole number from 1 to 100000 (FILE:6)
+      - usage.flush_seconds: must be a whole number from 1 to 3600 (TOKEN_AUTHORITY_USAGE__FLUSH_SECONDS)
+      - telemetry.logs: no such key; did you mean telemetry.log? (FILE:12)
+      - cache: no such section; there are server, database, keyring, hashing, limits, ops, retention, usage, telemetry (FILE:9)
       - keyring.directory: required with PostgreSQL, where replicas share one keyring
     ");
 }
 
 #[test]
+fn a_text_is_what_its_key_takes() {
+    let environment = [
+        ("TOKEN_AUTHORITY_DATABASE__DIRECTORY", "2026"),
+        ("TOKEN_AUTHORITY_KEYRING__DIRECTORY", "true"),
+        ("TOKEN_AUTHORITY_KEYRING__CREATE", "true"),
+        ("TOKEN_AUTHORITY_HASHING__COST", "12"),
+    ];
+    let config = read("", &environment, &[]).unwrap();
+    assert_eq!(config.database.directory, Path::new("2026"));
+    assert_eq!(config.keyring.directory.as_deref(), Some(Path::new("true")));
+    assert_eq!(
+        (config.keyring.create, config.hashing.cost),
+        (Some(true), 12)
+    );
+    // A file has types of its own.
+    let error = read("[database]\ndirectory = 2026", &[], &[]).unwrap_err();
+    assert!(
+        error.contains("database.directory: must be a string"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_in_force_can_be_read_again_and_has_no_secret() {
+    let file = "[database]\nurl = 'postgres://u:hunter2@h/d'\n[limits]\nconnections = 7\n[keyring]\ndirectory = 'a \"b\"'\n";
+    let environment = [("TOKEN_AUTHORITY_HASHING__COST", "12")];
+    let flags = [("--address", "server.address", "127.0.0.1:7".into())];
+    let config = read(file, &environment, &flags).unwrap();
+    let printed = config.effective();
+    assert!(!printed.contains("hunter2"), "{printed}");
+    for line in [
+        "# url = \"[redacted]\"",
+        "cost = 12             # TOKEN_AUTHORITY_HASHING__COST",
+        "address = \"127.0.0.1:7\"  # --address",
+        "queue = 256           # default",
+    ] {
+        assert!(printed.contains(line), "{line} in {printed}");
+    }
+    let again = read(&printed, &[], &[]).unwrap();
+    assert_eq!(again.keyring.directory, config.keyring.directory);
+    let without = |config: &Config| {
+        let origins = |line: &str| line.split("  #").next().unwrap_or_default().to_owned();
+        let printed = config.effective();
+        let lines = printed.lines().map(origins);
+        lines
+            .filter(|line| !line.contains("url"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(without(&again), without(&config));
+}
+
+#[test]
+fn the_limits_are_those_of_the_protocol_unless_set() {
+    assert_eq!(Config::default().limits(), rpc::Limits::default());
+}
+
+#[test]
+fn what_is_unwise_is_warned_of() {
+    assert_eq!(Config::default().warnings(), [""; 0]);
+    let file = "[server]\naddress = '0.0.0.0:1'\nplaintext = true\ngrace_seconds = 30\n[hashing]\ncost = 4\n[database]\nurl_file = '/nowhere/at-all'\n[keyring]\ndirectory = 'k'\n";
+    let config = read(file, &[], &[]).unwrap();
+    let warned: Vec<_> = config
+        .warnings()
+        .iter()
+        .map(|line| line.split(':').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            "server.address",
+            "hashing.cost",
+            "server.grace_seconds",
+            "database.url_file"
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secrets_file_that_all_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("url");
+    std::fs::write(&file, "postgres://u:hunter2@h/d").unwrap();
+    let text = format!(
+        "[database]\nurl_file = '{}'\n[keyring]\ndirectory = 'k'",
+        file.display()
+    );
+    for (mode, warned) in [(0o600, false), (0o440, false), (0o644, true)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        let warnings = read(&text, &[], &[]).unwrap().warnings();
+        assert_eq!(!warnings.is_empty(), warned, "{mode:o} {warnings:?}");
+    }
+}
+
+#[test]
 fn a_migration_needs_no_keyring() {
-    let flags = [("database.url_file", "url".to_owned())];
+    let flags = [("--database-url-file", "database.url_file", "url".to_owned())];
     assert!(Config::read(None, [], &flags, Purpose::Serve).is_err());
     assert!(Config::read(None, [], &flags, Purpose::Migrate).is_ok());
 }
@@ -70,7 +169,7 @@ fn a_value_of_a_wrong_type_is_not_repeated() {
     ] {
         let error = read(file, &[], &[]).unwrap_err();
         assert!(
-            error.contains("database: ") && !error.contains("hunter2"),
+            error.contains("database") && !error.contains("hunter2"),
             "{error}"
         );
     }
@@ -97,7 +196,7 @@ fn periods_are_a_second_to_an_hour() {
     for (section, key) in [("keyring", "reload_seconds"), ("usage", "flush_seconds")] {
         for (seconds, good) in [(0, false), (1, true), (3600, true), (3601, false)] {
             let file = format!("[{section}]\n{key} = {seconds}\n");
-            let problem = format!("{section}.{key}: must be 1 to 3600");
+            let problem = format!("{section}.{key}: must be a whole number from 1 to 3600");
             match read(&file, &[], &[]) {
                 Ok(_) => assert!(good, "{file}"),
                 Err(said) => assert!(!good && said.contains(&problem), "{said}"),

@@ -11,9 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_stream::Stream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
-
-use crate::domain::bounds;
 
 /// A connection and its place among the bounded number.
 #[derive(Debug)]
@@ -87,6 +86,8 @@ pub struct Incoming {
     places: Arc<Semaphore>,
     /// Set while no connection can be taken.
     pause: Option<Pin<Box<Sleep>>>,
+    /// Resolves once no new connection is to be taken.
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// How long a connection may say nothing at first: later, HTTP/2 asks whether its peer
@@ -96,16 +97,14 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// descriptors would ask again and again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes a listener's connections, at most [`bounds::CONNECTIONS`] at once.
-pub fn incoming(listener: TcpListener) -> Incoming {
-    bounded(listener, bounds::CONNECTIONS)
-}
-
-fn bounded(listener: TcpListener, most: usize) -> Incoming {
+/// Takes a listener's connections, at most so many at once, until `closing` is cancelled:
+/// then those that have already been made, and no more.
+pub fn incoming(listener: TcpListener, most: usize, closing: CancellationToken) -> Incoming {
     Incoming {
         listener,
         places: Arc::new(Semaphore::new(most)),
         pause: None,
+        closing: Box::pin(closing.cancelled_owned()),
     }
 }
 
@@ -118,9 +117,15 @@ impl Stream for Incoming {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            let stream = match ready!(self.listener.poll_accept(context)) {
-                Ok((stream, _)) => stream,
-                Err(error) => {
+            let stream = match self.listener.poll_accept(context) {
+                Poll::Ready(Ok((stream, _))) => stream,
+                // Whoever is in the queue has been told that it is connected, and may have
+                // sent a call: only an empty queue is closed.
+                Poll::Pending => {
+                    ready!(self.closing.as_mut().poll(context));
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Err(error)) => {
                     // One that was gone before it was taken is no fault of ours.
                     if !matches!(
                         error.kind(),
@@ -160,7 +165,7 @@ mod tests {
     async fn one_connection_too_many_is_closed_and_a_free_place_is_taken_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = bounded(listener, 1);
+        let mut incoming = incoming(listener, 1, CancellationToken::new());
         let _first = TcpStream::connect(address).await.unwrap();
         let taken = incoming.next().await.unwrap().unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
@@ -175,11 +180,30 @@ mod tests {
         assert!(incoming.next().await.unwrap().is_ok());
     }
 
+    #[tokio::test]
+    async fn who_connected_before_the_end_is_taken_and_nobody_after() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let mut incoming = incoming(listener, 9, closing.clone());
+        let mut early = Vec::new();
+        for _ in 0..3 {
+            early.push(TcpStream::connect(address).await.unwrap());
+        }
+        closing.cancel();
+        for _ in 0..3 {
+            assert!(incoming.next().await.unwrap().is_ok());
+        }
+        assert!(incoming.next().await.is_none());
+        drop(incoming);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_at_first_gives_up_its_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = bounded(listener, 1);
+        let mut incoming = incoming(listener, 1, CancellationToken::new());
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut taken = incoming.next().await.unwrap().unwrap();
         let error = taken.read_u8().await.unwrap_err();

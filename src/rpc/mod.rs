@@ -8,9 +8,11 @@ pub mod caller;
 pub(crate) mod chain;
 pub mod convert;
 pub mod error_table;
+mod in_flight;
 pub mod incoming;
 pub mod introspection;
 pub mod layers;
+mod limits;
 pub mod scopes;
 pub mod self_service;
 pub mod status;
@@ -34,7 +36,6 @@ use self::caller::CallerLayer;
 use self::layers::Layers;
 use crate::authority::Authority;
 use crate::authority::access::{Effect, Rpc};
-use crate::domain::bounds;
 use crate::domain::entropy::Entropy;
 use crate::pb;
 use crate::pb::audit_service_server::AuditServiceServer;
@@ -70,6 +71,8 @@ pub fn router<H: Health>(
     entropy: Arc<dyn Entropy>,
     health: HealthServer<H>,
     reflection: bool,
+    limits: Limits,
+    in_flight: InFlight,
 ) -> Result<Router<Layered>, tonic_reflection::server::Error> {
     let introspection = introspection::Service(Arc::clone(&authority));
     let tokens = tokens::Service(Arc::clone(&authority));
@@ -78,17 +81,17 @@ pub fn router<H: Health>(
     let users = users::Service(Arc::clone(&authority));
     let scopes = scopes::Service(Arc::clone(&authority));
     let audit = audit::Service(Arc::clone(&authority));
-    let message = bounds::MESSAGE_BYTES;
+    let message = limits.message_bytes;
     let router = Server::builder()
-        .max_concurrent_streams(Some(bounds::STREAMS))
-        .http2_max_header_list_size(Some(bounds::METADATA_BYTES))
+        .max_concurrent_streams(Some(limits.streams))
+        .http2_max_header_list_size(Some(limits.metadata_bytes))
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .layer(Layers::new(entropy, is_mutation))
+        .layer(Layers::new(entropy, is_mutation).within(limits, in_flight))
         .layer(CallerLayer::new(authority))
         .add_service(
             IntrospectionServiceServer::new(introspection)
-                .max_decoding_message_size(bounds::BATCH_MESSAGE_BYTES),
+                .max_decoding_message_size(limits.batch_message_bytes),
         )
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(message))
         .add_service(SelfServiceServer::new(own).max_decoding_message_size(message))
@@ -118,4 +121,6 @@ fn is_mutation(path: &str) -> bool {
     Rpc::from_path(path).is_some_and(|rpc| rpc.effect() == Effect::Mutates)
 }
 
+pub use in_flight::InFlight;
 pub use layers::{Deadline, RequestId};
+pub use limits::Limits;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -129,6 +129,17 @@ macro_rules! execute {
 
 pub(super) use {execute, fetch_all, fetch_optional, on_backend, on_pool};
 
+/// Returns why a schema could not be migrated: one of a newer program is for a person.
+fn not_migrated(error: MigrateError) -> Error {
+    if let MigrateError::VersionMissing(version) = error {
+        return Error::Open(format!(
+            "the schema is newer than this program: it has migration {version}; start the \
+             version that made it, or a later one"
+        ));
+    }
+    Error::Migrate(error)
+}
+
 impl Db {
     /// Opens the database and applies its migrations.
     pub(super) async fn open(location: &Location, settings: PoolSettings) -> Result<Self, Error> {
@@ -154,10 +165,7 @@ impl Db {
             .acquire_timeout(settings.acquire_timeout)
             .connect_with(options.clone())
             .await?;
-        SQLITE_MIGRATIONS
-            .run(&write)
-            .await
-            .map_err(Error::Migrate)?;
+        SQLITE_MIGRATIONS.run(&write).await.map_err(not_migrated)?;
         let read = SqlitePoolOptions::new()
             .max_connections(settings.connections.max(1))
             .acquire_timeout(settings.acquire_timeout)
@@ -195,7 +203,7 @@ impl Db {
         POSTGRES_MIGRATIONS
             .run(&mut migrating)
             .await
-            .map_err(Error::Migrate)?;
+            .map_err(not_migrated)?;
         migrating.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections.max(2))

@@ -149,9 +149,9 @@ fn a_wrong_configuration_is_told_whole() {
     let (code, said) = Program::start(&arguments, temporary.path()).end();
     assert_eq!(code, Some(64), "{said}");
     for problem in [
-        "5 problem(s)",
-        "hashing.cost: must be 4 to 14",
-        "hashing.queue: must be 1 to 100000",
+        "5 problems",
+        "hashing.cost: must be a whole number from 4 to 14",
+        "hashing.queue: must be a whole number from 1 to 100000",
         "cache: no such section",
         "server.address: not loopback, and there is no TLS",
         "keyring.directory: required",
@@ -182,7 +182,7 @@ fn plain_text_beyond_loopback_is_served_only_when_asked_for() {
     let temporary = tempfile::tempdir().unwrap();
     let arguments = ["serve", "--address", "0.0.0.0:0", "--plaintext"];
     let mut program = Program::start(&arguments, temporary.path());
-    program.until("serving plain text");
+    program.until("server.address: plain text off loopback");
     program.until("serving server.address=");
     program.terminate();
     assert_eq!(program.end().0, Some(0));
@@ -208,6 +208,14 @@ fn the_table_of_errors_is_printed() {
     let (code, said) = run(&["docs", "errors"]);
     assert_eq!(code, Some(0));
     assert_eq!(said + "\n", include_str!("../../docs/errors.md"));
+}
+
+#[test]
+fn what_there_is_to_configure_is_printed() {
+    let (code, said) = run(&["docs", "config"]);
+    assert_eq!(code, Some(0));
+    let written = include_str!("../../docs/config.md");
+    assert!(said + "\n" == written, "docs/config.md is old: make docs");
 }
 
 #[test]

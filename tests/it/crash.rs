@@ -11,8 +11,6 @@ mod history;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tempfile::TempDir;
-use token_authority::config::Config;
 use token_authority::domain::entropy::Entropy as _;
 use tokio::sync::mpsc::unbounded_channel;
 use tonic::transport::Channel;
@@ -20,8 +18,8 @@ use tonic::transport::Channel;
 use self::client::Client;
 use self::history::{Entry, Stage, look};
 use crate::support::{
-    Actor, Backend, Database, Issued, Program, SeededEntropy, Tenant, both_backends, self_service,
-    tokens,
+    Actor, Backend, Database, Installation, Issued, Program, SeededEntropy, Tenant, both_backends,
+    self_service, tokens,
 };
 
 both_backends!(what_was_acknowledged_outlasts_a_kill_and_nothing_is_half_there);
@@ -51,65 +49,20 @@ fn below(chance: &SeededEntropy, most: usize) -> usize {
     usize::try_from(u64::from_le_bytes(bytes) % most as u64).unwrap()
 }
 
-/// What outlasts the server.
-struct Installation {
-    database: Database,
-    data: std::path::PathBuf,
-    environment: Vec<(&'static str, String)>,
-    directory: TempDir,
-}
-
 /// The program, serving.
 struct Server {
     program: Program,
     channel: Channel,
 }
 
-impl Installation {
-    async fn new(backend: Backend) -> Self {
-        let database = Database::new(backend).await;
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.database.directory = directory.path().join("data");
-        database.configure(&mut config);
-        let data = config.database.directory;
-        let keyring = directory.path().join("keyring");
-        let mut environment = vec![
-            ("TOKEN_AUTHORITY_SERVER__ADDRESS", "127.0.0.1:0".into()),
-            ("TOKEN_AUTHORITY_HASHING__COST", "4".into()),
-            ("TOKEN_AUTHORITY_DATABASE__CONNECTIONS", "8".into()),
-            (
-                "TOKEN_AUTHORITY_DATABASE__DIRECTORY",
-                data.display().to_string(),
-            ),
-            (
-                "TOKEN_AUTHORITY_KEYRING__DIRECTORY",
-                keyring.display().to_string(),
-            ),
-            ("TOKEN_AUTHORITY_KEYRING__CREATE", "true".into()),
-        ];
-        let url = config.database.url;
-        environment.extend(url.map(|url| ("TOKEN_AUTHORITY_DATABASE__URL", url)));
-        Self {
-            database,
-            data,
-            environment,
-            directory,
-        }
-    }
-
-    async fn start(&self) -> Server {
-        let directory = self.directory.path();
-        let mut program = Program::start_with(&["serve"], directory, &self.environment);
-        let line = program.until("server.address=");
-        let (_, address) = line.split_once("server.address=").unwrap();
-        let channel = Channel::from_shared(format!("http://{}", address.trim())).unwrap();
-        let channel = channel.connect().await.unwrap();
-        Server { program, channel }
-    }
-}
-
 impl Server {
+    async fn start(installation: &Installation) -> Self {
+        let (program, address) = installation.start(&[]);
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+        let channel = channel.connect().await.unwrap();
+        Self { program, channel }
+    }
+
     fn actor(&self, credential: &str) -> Actor {
         Actor::new(self.channel.clone(), Some(credential), Issued::default())
     }
@@ -169,7 +122,7 @@ async fn what_was_acknowledged_outlasts_a_kill_and_nothing_is_half_there(backend
     let chance = SeededEntropy::new(seed);
     let installation = Installation::new(backend).await;
     let database = &installation.database;
-    let mut server = installation.start().await;
+    let mut server = Server::start(&installation).await;
 
     let operator = std::fs::read_to_string(installation.data.join("operator-token")).unwrap();
     let operator = server.actor(operator.trim());
@@ -196,7 +149,7 @@ async fn what_was_acknowledged_outlasts_a_kill_and_nothing_is_half_there(backend
         tokens = run_until_killed(server, clients, acknowledgements, moment).await;
         unknown += tokens.iter().flatten().filter(|t| !t.is_known()).count();
 
-        server = installation.start().await;
+        server = Server::start(&installation).await;
         let stage = server.stage(database, &admins, &introspector);
         let complaints = look(&stage, tokens.iter_mut().flatten()).await;
         assert!(

@@ -21,6 +21,8 @@ mod cli;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod config_mistakes;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod crash;
@@ -32,6 +34,8 @@ mod errors;
 mod faults;
 #[cfg(test)]
 mod keyring;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]

@@ -194,6 +194,34 @@ async fn messages_are_bounded_and_batches_may_be_larger() {
 }
 
 #[tokio::test]
+async fn limits_may_be_tightened() {
+    let mut t = TestServer::start_with(Backend::Sqlite, |config| {
+        config.limits.connections = 2;
+        config.limits.streams_per_connection = 3;
+        config.limits.message_bytes = 65_536;
+        config.limits.metadata_bytes = 4096;
+    })
+    .await;
+    t.expect_alarms();
+    let get = "/tokenauthority.v1.TokenService/GetToken";
+    let request = pb::GetTokenRequest {
+        token_id: "x".repeat(65_536),
+        ..Default::default()
+    };
+    let answer = t.operator().raw(get, request.encode_to_vec()).await;
+    assert_eq!(answer.unwrap_err().code(), Code::OutOfRange);
+
+    let mut wire = Wire::connect(t.address).await;
+    let filler = ("x-filler", vec![b'x'; 4096]);
+    assert_eq!(wire.call(HEALTH, vec![filler]).await.http, 431);
+    assert_eq!(wire.streams(), 3);
+    // The operator's connection is the first.
+    let mut third = tokio::net::TcpStream::connect(t.address).await.unwrap();
+    let read = tokio::io::AsyncReadExt::read(&mut third, &mut [0]).await;
+    assert_eq!(read.unwrap_or(0), 0);
+}
+
+#[tokio::test]
 async fn a_call_past_its_deadline_is_not_begun() {
     let t = start().await;
     let acme = t.tenant("acme", self_service()).await;

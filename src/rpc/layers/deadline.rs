@@ -12,7 +12,7 @@ use tonic::body::Body;
 
 use super::RequestId;
 use crate::authority::Error;
-use crate::domain::bounds;
+use crate::rpc::Limits;
 use crate::rpc::status::status;
 
 /// The header in which a caller says how long it waits.
@@ -29,14 +29,14 @@ pub struct Deadline(pub Instant);
 impl Deadline {
     /// Returns the deadline of a call that came just now; `None` for a stream that
     /// is meant to stay and whose caller gave none.
-    pub(super) fn of(headers: &HeaderMap, stays: bool) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap, stays: bool, limits: &Limits) -> Option<Self> {
         let given = headers
             .get(HEADER)
             .and_then(|value| parse(value.as_bytes()));
         let timeout = match given {
-            Some(timeout) => timeout.saturating_sub(MARGIN).min(bounds::DEADLINE_MAX),
+            Some(timeout) => timeout.saturating_sub(MARGIN).min(limits.deadline_max),
             None if stays => return None,
-            None => bounds::DEADLINE_DEFAULT,
+            None => limits.deadline_default,
         };
         Some(Self(Instant::now() + timeout))
     }
@@ -116,14 +116,16 @@ impl http_body::Body for Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::bounds;
     use http::HeaderValue;
     use proptest::prelude::*;
 
     /// Returns how long a call with this header may take.
     fn timeout(given: Option<&'static str>, stays: bool) -> Option<Duration> {
         let headers = given.map(|text| (HEADER, HeaderValue::from_static(text)));
-        let began = Instant::now();
-        Deadline::of(&headers.into_iter().collect(), stays).map(|deadline| deadline.0 - began)
+        let (began, limits) = (Instant::now(), Limits::default());
+        Deadline::of(&headers.into_iter().collect(), stays, &limits)
+            .map(|deadline| deadline.0 - began)
     }
 
     #[tokio::test(start_paused = true)]
@@ -141,6 +143,23 @@ mod tests {
             let ours = expected.saturating_sub(MARGIN);
             assert_eq!(timeout(Some(given), false), Some(ours), "{given}");
             assert_eq!(timeout(Some(given), true), Some(ours), "{given}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bounds_are_those_that_were_set() {
+        let limits = Limits {
+            deadline_default: Duration::from_secs(3),
+            deadline_max: Duration::from_secs(7),
+            ..Limits::default()
+        };
+        for (given, expected) in [(None, 3), (Some("5S"), 5), (Some("8S"), 7)] {
+            let header = given.map(|text| (HEADER, HeaderValue::from_static(text)));
+            let began = Instant::now();
+            let deadline = Deadline::of(&header.into_iter().collect(), false, &limits).unwrap();
+            let left = deadline.0 - began;
+            let expected = Duration::from_secs(expected);
+            assert!(left <= expected && left + MARGIN >= expected, "{given:?}");
         }
     }
 

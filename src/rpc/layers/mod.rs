@@ -22,6 +22,8 @@ pub use deadline::Deadline;
 pub use panic::panic_hook;
 pub use request_id::{HEADER as REQUEST_ID_HEADER, RequestId};
 
+use super::in_flight::InFlight;
+use super::limits::Limits;
 use super::status::status;
 use crate::authority::Error;
 use crate::authority::access::Rpc;
@@ -33,6 +35,8 @@ use crate::domain::reason::Denial;
 pub struct Layers {
     entropy: Arc<dyn Entropy>,
     is_mutation: fn(&str) -> bool,
+    limits: Limits,
+    in_flight: InFlight,
 }
 
 impl Layers {
@@ -44,6 +48,18 @@ impl Layers {
         Self {
             entropy,
             is_mutation,
+            limits: Limits::default(),
+            in_flight: InFlight::default(),
+        }
+    }
+
+    /// Has calls take no longer than these limits, and be counted.
+    #[must_use]
+    pub fn within(self, limits: Limits, in_flight: InFlight) -> Self {
+        Self {
+            limits,
+            in_flight,
+            ..self
         }
     }
 }
@@ -91,7 +107,9 @@ where
         let span = span(request.uri().path(), &request_id);
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
         // From when the call came, however late it is polled.
-        let deadline = Deadline::of(request.headers(), stays(request.uri().path()));
+        let stays = stays(request.uri().path());
+        let deadline = Deadline::of(request.headers(), stays, &self.layers.limits);
+        let counted = (!stays).then(|| self.layers.in_flight.count());
         Box::pin(
             async move {
                 let answered =
@@ -100,6 +118,7 @@ where
                     status(&Error::internal(panicked), &request_id).into_http()
                 });
                 request_id.stamp(response.headers_mut());
+                drop(counted);
                 Ok(response)
             }
             .instrument(span),

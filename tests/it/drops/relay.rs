@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use token_authority::config::Secret;
 use tokio::io::copy_bidirectional;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -12,7 +13,7 @@ use crate::support::Database;
 /// has the configured URL lead through it. No answer can then be there before whoever
 /// waits for it has let the runtime go on: each question is waited for, however quick
 /// the server is.
-pub(super) fn through(database: &Database, directory: &TempDir, url: &mut Option<String>) {
+pub(super) fn through(database: &Database, directory: &TempDir, url: &mut Option<Secret>) {
     let (Some(socket), Some(url)) = (database.socket(), url) else {
         return;
     };
@@ -20,8 +21,8 @@ pub(super) fn through(database: &Database, directory: &TempDir, url: &mut Option
     let listener = UnixListener::bind(directory.path().join(name)).unwrap();
     tokio::spawn(serve(listener, socket));
     // The last one named is taken.
-    url.push_str("&host=");
-    url.push_str(path(directory.path()));
+    let near = format!("{}&host={}", url.expose(), path(directory.path()));
+    *url = near.into();
 }
 
 fn path(path: &Path) -> &str {

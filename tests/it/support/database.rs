@@ -80,7 +80,7 @@ impl Database {
     pub(crate) fn configure(&self, config: &mut Config) {
         match self {
             Self::Sqlite(directory) => config.database.directory = directory.path().to_owned(),
-            Self::Postgres { name } => config.database.url = Some(url(name)),
+            Self::Postgres { name } => config.database.url = Some(url(name).into()),
         }
     }
 

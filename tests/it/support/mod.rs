@@ -4,6 +4,7 @@ mod actor;
 mod clock;
 mod database;
 mod events;
+mod installation;
 pub(crate) mod invariants;
 mod logs;
 mod manage;
@@ -17,6 +18,7 @@ pub(crate) use actor::{Actor, Issued, gives_value, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};
 pub(crate) use database::{Backend, Database, Raw};
 pub(crate) use events::events;
+pub(crate) use installation::Installation;
 pub(crate) use logs::in_parallel;
 pub(crate) use manage::{
     administrators_only, guarded_by_etag, mask, message, operators_only, outcome, pages, share,

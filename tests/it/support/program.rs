@@ -35,6 +35,7 @@ impl Program {
             .env("TMPDIR", temporary)
             // Several run at once.
             .env("TOKEN_AUTHORITY_OPS__ADDRESS", "127.0.0.1:0")
+            .env("TOKEN_AUTHORITY_SERVER__DRAIN_SECONDS", "0")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -68,8 +69,13 @@ impl Program {
 
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let process = self.child.id().to_string();
-        let killed = Command::new("kill").args(["-TERM", &process]).status();
+        let killed = Command::new("kill").args([signal, &process]).status();
         assert!(killed.unwrap().success());
     }
 

@@ -368,6 +368,7 @@ pub(crate) fn catalog() -> pb::Catalog {
 fn config(database: &Database, directory: &TempDir) -> Config {
     let mut config = Config::default();
     config.server.address.set_port(0);
+    config.server.drain_seconds = 0;
     config.server.grace_seconds = 5;
     config.hashing.cost = 4;
     config.database.connections = 8;

@@ -1,0 +1,196 @@
+//! What a configuration is given, and where: in the file, the environment, by flags. The
+//! later one wins. Knows no section and no key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use toml::de::{DeTable, DeValue};
+
+use super::problems::Problems;
+
+/// What the environment's variables begin with; `__` stands between a section and
+/// a key: `TOKEN_AUTHORITY_SERVER__ADDRESS`.
+pub(super) const PREFIX: &str = "TOKEN_AUTHORITY_";
+
+/// A value given by a flag: the flag, the key it sets, and what to.
+pub type Flag = (&'static str, &'static str, String);
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From nowhere: it is the default.
+    Default,
+    /// The file of that name, and the line there.
+    File(String, usize),
+    /// The environment's variable of that name.
+    Variable(String),
+    /// That flag.
+    Flag(&'static str),
+}
+
+impl Origin {
+    /// Returns what is said of a key whose value comes from here, and that it does.
+    pub(super) fn told(&self, key: &str, what: &str) -> String {
+        if *self == Self::Default {
+            format!("{key}: {what}")
+        } else {
+            format!("{key}: {what} ({self})")
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(name, line) => write!(f, "{name}:{line}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A value as it was given.
+#[derive(Clone, Debug)]
+pub(super) enum Raw {
+    /// With a type.
+    Typed(toml::Value),
+    /// As a text, which may stand for anything.
+    Text(String),
+    /// As something that no key takes.
+    Wrong,
+}
+
+impl Raw {
+    /// Returns whether it is the empty string.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Typed(value) => value.as_str() == Some(""),
+            Self::Text(text) => text.is_empty(),
+            Self::Wrong => false,
+        }
+    }
+
+    /// Returns what it may stand for, as a string first: a directory may be called 2026.
+    pub(super) fn readings(self) -> Vec<toml::Value> {
+        match self {
+            Self::Typed(value) => vec![value],
+            Self::Text(text) => {
+                let whole = text.parse().ok().map(toml::Value::Integer);
+                let truth = text.parse().ok().map(toml::Value::Boolean);
+                let number = text.parse().ok().map(toml::Value::Float);
+                let text = Some(toml::Value::String(text));
+                [text, whole, truth, number].into_iter().flatten().collect()
+            }
+            Self::Wrong => Vec::new(),
+        }
+    }
+}
+
+/// All that was given, by section and key.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    values: BTreeMap<(String, String), (Raw, Origin)>,
+    /// Where a section was begun that may have no key.
+    sections: BTreeMap<String, Origin>,
+}
+
+impl Given {
+    /// Takes what a file holds; what is wrong with the file is added to `problems`.
+    pub(super) fn file(name: &str, text: &str, problems: &mut Problems) -> Self {
+        let mut given = Self::default();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let line = error.span().map_or(1, |span| line(text, span.start));
+            // The message alone: the whole error shows lines of the file, which may
+            // hold a password.
+            problems.add(format!("{name}:{line}: not TOML: {}", error.message()));
+        }
+        if !errors.is_empty() {
+            return given;
+        }
+        let at = |offset| Origin::File(name.to_owned(), line(text, offset));
+        for (section, value) in table.into_inner() {
+            let origin = at(section.span().start);
+            let section = section.into_inner().into_owned();
+            let DeValue::Table(keys) = value.into_inner() else {
+                given
+                    .values
+                    .insert((section, String::new()), (Raw::Wrong, origin));
+                continue;
+            };
+            given.sections.insert(section.clone(), origin);
+            for (key, value) in keys {
+                let origin = at(key.span().start);
+                let value = toml::Value::deserialize(value.into_deserializer());
+                let name = (section.clone(), key.into_inner().into_owned());
+                given
+                    .values
+                    .insert(name, (value.map_or(Raw::Wrong, Raw::Typed), origin));
+            }
+        }
+        given
+    }
+
+    /// Adds what the environment holds.
+    pub(super) fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, text) in variables {
+            let Some(key) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            // What has no `__` is not ours: Kubernetes gives each pod variables such as
+            // TOKEN_AUTHORITY_PORT for a Service of this name.
+            if let Some((section, key)) = key.to_lowercase().split_once("__") {
+                let name = Origin::Variable(name.clone());
+                self.set(section, key, text, name);
+            }
+        }
+    }
+
+    /// Adds what was said by flags.
+    pub(super) fn flags(&mut self, flags: &[Flag]) {
+        for (flag, name, text) in flags {
+            if let Some((section, key)) = name.split_once('.') {
+                self.set(section, key, text.clone(), Origin::Flag(flag));
+            }
+        }
+    }
+
+    fn set(&mut self, section: &str, key: &str, text: String, origin: Origin) {
+        let name = (section.to_owned(), key.to_owned());
+        self.values.insert(name, (Raw::Text(text), origin));
+    }
+
+    /// Takes out what was given of a section: keys, values and where they come from.
+    pub(super) fn section(&mut self, name: &str) -> Vec<(String, Raw, Origin)> {
+        self.sections.remove(name);
+        let (taken, rest): (BTreeMap<_, _>, _) = std::mem::take(&mut self.values)
+            .into_iter()
+            .partition(|((section, _), _)| section == name);
+        self.values = rest;
+        taken
+            .into_iter()
+            .map(|((_, key), (raw, origin))| (key, raw, origin))
+            .collect()
+    }
+
+    /// Returns the sections that were not taken out, and where the first of each is.
+    pub(super) fn rest(self) -> BTreeMap<String, Origin> {
+        let mut rest = self.sections;
+        for ((section, _), (_, origin)) in self.values {
+            rest.entry(section).or_insert(origin);
+        }
+        rest
+    }
+}
+
+/// Returns the line at an offset.
+fn line(text: &str, offset: usize) -> usize {
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+}
