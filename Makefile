@@ -28,8 +28,11 @@ check: ## format, lints, docs, licences, protocol, scripts; installs nothing
 fmt: ## format the Rust code
 	cargo fmt
 
-docs: ## regenerate docs/errors.md
-	text=$$(cargo run --locked --quiet -- docs errors) && printf "%s\n" "$$text" >docs/errors.md
+docs: ## regenerate docs/errors.md and docs/metrics.md
+	for name in errors metrics; do \
+	  text=$$(cargo run --locked --quiet -- docs $$name) || exit 1; \
+	  printf "%s\n" "$$text" >docs/$$name.md; \
+	done
 
 proto-baseline: ## accept today's protocol as the one that must not break
 	PATH="$(CURDIR)/.tools/bin:$$PATH" buf build -o proto/baseline.binpb

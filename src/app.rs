@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic_health::server::HealthReporter;
 
 use crate::authority::bootstrap::OPERATOR_TTL;
 use crate::authority::hasher::Hasher;
@@ -18,7 +17,9 @@ use crate::config::Config;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
+use crate::health::Readiness;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
+use crate::metrics::Sources;
 use crate::store::{Location, PoolSettings, SecretUrl, Store};
 use crate::{health, http, rpc};
 
@@ -95,28 +96,30 @@ impl App {
     /// Serves until `stop` is cancelled: then health says so, calls in flight may
     /// finish within the grace, and the store is closed.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), BoxError> {
-        let (reporter, health_server) = tonic_health::server::health_reporter();
+        let (readiness, health_server) = Readiness::new();
         // Nothing is served before the store has answered once.
-        health::report(&reporter, self.authority.ready().await.is_ok()).await;
+        health::report(&readiness, self.authority.ready().await.is_ok()).await;
         let following = tokio::spawn(health::follow(
-            reporter.clone(),
+            readiness.clone(),
             Arc::clone(&self.authority),
         ));
         let abort = following.abort_handle();
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
         let router = rpc::router(
             Arc::clone(&self.authority),
             Arc::clone(&self.entropy),
             health_server,
             self.reflection,
+            Arc::clone(&sources.calls),
         )?;
-        let mut housekeeping = Housekeeping::start(&self.authority, self.schedule);
+        let mut housekeeping = Housekeeping::start(&self.authority, self.schedule, &sources.chores);
+        let incoming = rpc::incoming::incoming(listener, Arc::clone(&sources.connections));
         // Metrics tell of the end, too: they stop last.
-        let (stopped, watched) = (CancellationToken::new(), Arc::clone(&self.authority));
-        let mut watching = tokio::spawn(http::serve(self.ops, watched, stopped.clone()));
+        let stopped = CancellationToken::new();
+        let mut watching = tokio::spawn(http::serve(self.ops, sources, stopped.clone()));
         let cut = CancellationToken::new();
-        let stopping = stopping(stop, abort.clone(), reporter, self.grace, cut.clone());
-        let incoming = rpc::incoming::incoming(listener);
+        let stopping = stopping(stop, abort.clone(), readiness, self.grace, cut.clone());
         let serving = router.serve_with_incoming_shutdown(incoming, stopping);
         let served = tokio::select! {
             served = serving => served.map_err(BoxError::from),
@@ -160,14 +163,14 @@ async fn died(task: JoinHandle<()>) {
 async fn stopping(
     stop: CancellationToken,
     following: tokio::task::AbortHandle,
-    reporter: HealthReporter,
+    readiness: Readiness,
     grace: Duration,
     cut: CancellationToken,
 ) {
     stop.cancelled().await;
     // Else it would say that all is well, should the store come back meanwhile.
     following.abort();
-    health::report(&reporter, false).await;
+    health::report(&readiness, false).await;
     tokio::spawn(async move {
         tokio::time::sleep(grace).await;
         cut.cancel();

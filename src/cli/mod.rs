@@ -15,7 +15,7 @@ use crate::app::{BoxError, World};
 use crate::config::{self, Config, Flag, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
 use crate::domain::time::SystemClock;
-use crate::{rpc, telemetry};
+use crate::{metrics, rpc, telemetry};
 
 /// What a wrong command line or configuration exits with (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -51,6 +51,8 @@ enum Command {
 enum Document {
     /// The table of errors, as docs/errors.md has it
     Errors,
+    /// The metrics of the ops port, as docs/metrics.md has them
+    Metrics,
 }
 
 /// Where the configuration comes from. Each setting can also be given as an
@@ -125,6 +127,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Docs {
             document: Document::Errors,
         } => print(&rpc::error_table::markdown()).map_err(BoxError::from),
+        Command::Docs {
+            document: Document::Metrics,
+        } => print(&metrics::markdown()).map_err(BoxError::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,8 +19,8 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
     let app = App::build(&config, world).await?;
     let made = app.bootstrap(|value| deliver(&config, value)).await;
     made.map_err(|error| not_made(&config, error))?;
-    let address = app.address()?;
-    tracing::info!(server.address = %address, "serving");
+    let (address, ops) = (app.address()?, app.ops_address()?);
+    tracing::info!(server.address = %address, ops.address = %ops, "serving");
     let stop = CancellationToken::new();
     let serving = tokio::spawn(app.serve(stop.clone()));
     serve_until_told(serving, stop, signals).await?;

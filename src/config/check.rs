@@ -17,6 +17,11 @@ impl Config {
             "server.address: not loopback, and there is no TLS; set server.plaintext = true to \
              serve plain text there",
         );
+        require(
+            self.ops.address.ip().is_loopback() || self.ops.exposed,
+            "ops.address: not loopback, and anybody may read there; set ops.exposed = true to \
+             serve it there",
+        );
         let cost = hasher::COST_MIN..=hasher::COST_MAX;
         require(
             cost.contains(&self.hashing.cost),

@@ -14,6 +14,7 @@ use tokio_stream::Stream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::domain::bounds;
+use crate::tally::Counter;
 
 /// A connection and its place among the bounded number.
 #[derive(Debug)]
@@ -21,7 +22,44 @@ pub struct Connection {
     stream: TcpStream,
     /// Until when the first bytes must have come; gone once they have.
     silence: Option<Pin<Box<Sleep>>>,
+    _open: Open,
     _place: OwnedSemaphorePermit,
+}
+
+/// What became of the connections to a listener.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Those that were taken.
+    pub taken: Counter,
+    /// Those that were taken and are over.
+    over: Counter,
+    /// Those that were closed at once, for want of a place.
+    pub refused: Counter,
+}
+
+impl Connections {
+    /// Returns how many there are.
+    pub fn open(&self) -> u64 {
+        let over = self.over.get();
+        self.taken.get().saturating_sub(over)
+    }
+}
+
+/// A connection that is counted as long as this lasts.
+#[derive(Debug)]
+struct Open(Arc<Connections>);
+
+impl Open {
+    fn new(connections: &Arc<Connections>) -> Self {
+        connections.taken.add(1);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.over.add(1);
+    }
 }
 
 impl AsyncRead for Connection {
@@ -85,6 +123,7 @@ impl Connected for Connection {
 pub struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    connections: Arc<Connections>,
     /// Set while no connection can be taken.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -96,14 +135,16 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// descriptors would ask again and again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes a listener's connections, at most [`bounds::CONNECTIONS`] at once.
-pub fn incoming(listener: TcpListener) -> Incoming {
-    bounded(listener, bounds::CONNECTIONS)
+/// Takes a listener's connections, at most [`bounds::CONNECTIONS`] at once, and
+/// counts them.
+pub fn incoming(listener: TcpListener, connections: Arc<Connections>) -> Incoming {
+    bounded(listener, bounds::CONNECTIONS, connections)
 }
 
-fn bounded(listener: TcpListener, most: usize) -> Incoming {
+fn bounded(listener: TcpListener, most: usize, connections: Arc<Connections>) -> Incoming {
     Incoming {
         listener,
+        connections,
         places: Arc::new(Semaphore::new(most)),
         pause: None,
     }
@@ -135,6 +176,7 @@ impl Stream for Incoming {
             // One too many is closed at once: its client is told, instead of
             // waiting in a queue that nobody empties.
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                self.connections.refused.add(1);
                 tracing::warn!("a connection too many was closed");
                 continue;
             };
@@ -144,6 +186,7 @@ impl Stream for Incoming {
             return Poll::Ready(Some(Ok(Connection {
                 stream,
                 silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
+                _open: Open::new(&self.connections),
                 _place: place,
             })));
         }
@@ -160,7 +203,8 @@ mod tests {
     async fn one_connection_too_many_is_closed_and_a_free_place_is_taken_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = bounded(listener, 1);
+        let connections = Arc::<Connections>::default();
+        let mut incoming = bounded(listener, 1, Arc::clone(&connections));
         let _first = TcpStream::connect(address).await.unwrap();
         let taken = incoming.next().await.unwrap().unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
@@ -170,7 +214,10 @@ mod tests {
             read = second.read(&mut buffer) => assert_eq!(read.unwrap_or(0), 0),
             _ = incoming.next() => panic!("the second connection was taken"),
         }
+        let counted = || (connections.open(), connections.refused.get());
+        assert_eq!(counted(), (1, 1));
         drop(taken);
+        assert_eq!(counted(), (0, 1));
         let _third = TcpStream::connect(address).await.unwrap();
         assert!(incoming.next().await.unwrap().is_ok());
     }
@@ -179,7 +226,7 @@ mod tests {
     async fn a_connection_that_says_nothing_at_first_gives_up_its_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = bounded(listener, 1);
+        let mut incoming = bounded(listener, 1, Arc::default());
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut taken = incoming.next().await.unwrap().unwrap();
         let error = taken.read_u8().await.unwrap_err();

@@ -70,6 +70,7 @@ pub fn router<H: Health>(
     entropy: Arc<dyn Entropy>,
     health: HealthServer<H>,
     reflection: bool,
+    calls: Arc<Calls>,
 ) -> Result<Router<Layered>, tonic_reflection::server::Error> {
     let introspection = introspection::Service(Arc::clone(&authority));
     let tokens = tokens::Service(Arc::clone(&authority));
@@ -84,7 +85,7 @@ pub fn router<H: Health>(
         .http2_max_header_list_size(Some(bounds::METADATA_BYTES))
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .layer(Layers::new(entropy, is_mutation))
+        .layer(Layers::new(entropy, is_mutation, calls))
         .layer(CallerLayer::new(authority))
         .add_service(
             IntrospectionServiceServer::new(introspection)
@@ -118,4 +119,4 @@ fn is_mutation(path: &str) -> bool {
     Rpc::from_path(path).is_some_and(|rpc| rpc.effect() == Effect::Mutates)
 }
 
-pub use layers::{Deadline, RequestId};
+pub use layers::{Calls, Deadline, Method, RequestId};

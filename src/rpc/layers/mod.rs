@@ -3,6 +3,7 @@
 //! it gets its deadline. One layer and not five, so that the order is read in one
 //! place and a call costs one allocation. Knows nothing about callers.
 
+mod calls;
 mod deadline;
 mod panic;
 mod request_id;
@@ -18,6 +19,7 @@ use http::{Request, Response, header};
 use tonic::body::Body;
 use tracing::{Instrument, Span};
 
+pub use calls::{Calls, Method};
 pub use deadline::Deadline;
 pub use panic::panic_hook;
 pub use request_id::{HEADER as REQUEST_ID_HEADER, RequestId};
@@ -33,17 +35,24 @@ use crate::domain::reason::Denial;
 pub struct Layers {
     entropy: Arc<dyn Entropy>,
     is_mutation: fn(&str) -> bool,
+    calls: Arc<Calls>,
 }
 
 impl Layers {
     /// Makes the layer. `is_mutation` tells by its path, `/package.Service/Method`,
     /// whether a call writes: such a call is not cut at its deadline, because what
     /// has begun is not left half done. It finds its [`Deadline`] among the
-    /// request's extensions, beside its [`RequestId`].
-    pub fn new(entropy: Arc<dyn Entropy>, is_mutation: fn(&str) -> bool) -> Self {
+    /// request's extensions, beside its [`RequestId`]. What calls come to is counted in
+    /// `calls`.
+    pub fn new(
+        entropy: Arc<dyn Entropy>,
+        is_mutation: fn(&str) -> bool,
+        calls: Arc<Calls>,
+    ) -> Self {
         Self {
             entropy,
             is_mutation,
+            calls,
         }
     }
 }
@@ -87,6 +96,7 @@ where
         // call.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
+        let running = self.layers.calls.begin(request.uri().path());
         let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
         let span = span(request.uri().path(), &request_id);
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
@@ -100,6 +110,7 @@ where
                     status(&Error::internal(panicked), &request_id).into_http()
                 });
                 request_id.stamp(response.headers_mut());
+                running.answered(&response);
                 Ok(response)
             }
             .instrument(span),

@@ -7,6 +7,7 @@ mod events;
 pub(crate) mod invariants;
 mod logs;
 mod manage;
+pub(crate) mod ops;
 mod program;
 pub(crate) mod raw;
 mod rows;
