@@ -19,6 +19,8 @@ need "rustup component add clippy" cargo clippy
 need "cargo install cargo-deny --version ^0.20 --locked" cargo deny
 need "python3 -m venv .tools && .tools/bin/pip install buf-bin==1.75.0" buf
 need "Debian: apt-get install shellcheck; macOS: brew install shellcheck" shellcheck
+need "Debian: apt-get install prometheus; macOS: brew install prometheus" promtool
+need "Debian: apt-get install curl" curl
 ((missing == 0)) || exit 1
 
 cargo_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items; }
@@ -29,11 +31,12 @@ cargo_deny() {
 }
 
 generated_docs() {
-  local fresh
-  fresh=$(mktemp) &&
-    cargo run --locked --quiet -- docs errors >"$fresh" &&
-    diff -u --label docs/errors.md --label generated docs/errors.md "$fresh"
-  local result=$?
+  local fresh result=0
+  fresh=$(mktemp)
+  for name in errors metrics; do
+    { cargo run --locked --quiet -- docs "$name" >"$fresh" &&
+      diff -u --label "docs/$name.md" --label generated "docs/$name.md" "$fresh"; } || result=1
+  done
   rm -f "$fresh"
   ((result == 0)) || echo "regenerate with: make docs"
   return "$result"
@@ -67,6 +70,7 @@ step "cargo deny" cargo_deny
 step "buf lint" buf lint
 step "buf breaking" buf breaking --against proto/baseline.binpb
 step "generated docs" generated_docs
+step "metrics" scripts/check-metrics.sh
 step "shellcheck" shellcheck scripts/*.sh .ci/run
 step "file length" file_length
 step "changelog" changelog
