@@ -28,8 +28,8 @@ check: ## format, lints, docs, licences, protocol, scripts; installs nothing
 fmt: ## format the Rust code
 	cargo fmt
 
-docs: ## regenerate docs/errors.md and docs/config.md
-	for name in errors config; do \
+docs: ## regenerate docs/errors.md, docs/config.md and docs/metrics.md
+	for name in errors config metrics; do \
 		text=$$(cargo run --locked --quiet -- docs $$name) && printf "%s\n" "$$text" >docs/$$name.md || exit; \
 	done
 

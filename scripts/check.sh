@@ -19,6 +19,8 @@ need "rustup component add clippy" cargo clippy
 need "cargo install cargo-deny --version ^0.20 --locked" cargo deny
 need "python3 -m venv .tools && .tools/bin/pip install buf-bin==1.75.0" buf
 need "Debian: apt-get install shellcheck; macOS: brew install shellcheck" shellcheck
+need "Debian: apt-get install prometheus; macOS: brew install prometheus" promtool
+need "Debian: apt-get install curl" curl
 ((missing == 0)) || exit 1
 
 cargo_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items; }
@@ -31,7 +33,7 @@ cargo_deny() {
 generated_docs() {
   local fresh document result=0
   fresh=$(mktemp) || return
-  for document in errors config; do
+  for document in errors config metrics; do
     if ! cargo run --locked --quiet -- docs "$document" >"$fresh" ||
       ! diff -u --label "docs/$document.md" --label generated "docs/$document.md" "$fresh"; then
       result=1
@@ -70,6 +72,7 @@ step "cargo deny" cargo_deny
 step "buf lint" buf lint
 step "buf breaking" buf breaking --against proto/baseline.binpb
 step "generated docs" generated_docs
+step "metrics" scripts/check-metrics.sh
 step "shellcheck" shellcheck scripts/*.sh .ci/run
 step "file length" file_length
 step "changelog" changelog

@@ -18,8 +18,10 @@ use crate::config::Config;
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
+use crate::health::Readiness;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
 use crate::lifecycle::Vital;
+use crate::metrics::Sources;
 use crate::store::{self, Location, PoolSettings, SecretUrl, Store};
 use crate::{health, http, rpc};
 
@@ -110,33 +112,35 @@ impl App {
     /// so; for the drain, calls and connections are still taken; then no connection is,
     /// and calls in flight may finish within the grace; then the store is closed.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), BoxError> {
-        let (reporter, health_server) = tonic_health::server::health_reporter();
+        let (readiness, health_server) = Readiness::new();
         // Nothing is served before the store has answered once.
-        health::report(&reporter, self.authority.ready().await.is_ok()).await;
+        health::report(&readiness, self.authority.ready().await.is_ok()).await;
         let mut vital = self.vital;
-        let following = health::follow(reporter.clone(), Arc::clone(&self.authority));
+        let following = health::follow(readiness.clone(), Arc::clone(&self.authority));
         let following = vital.spawn("health", following);
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let in_flight = rpc::InFlight::default();
+        let sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
+        let (calls, connections) = (Arc::clone(&sources.calls), Arc::clone(&sources.connections));
         let router = rpc::router(
             Arc::clone(&self.authority),
             Arc::clone(&self.entropy),
             health_server,
             self.reflection,
             self.limits,
-            in_flight.clone(),
+            Arc::clone(&calls),
         )?;
-        let mut housekeeping = Housekeeping::start(&self.authority, self.schedule);
+        let mut housekeeping = Housekeeping::start(&self.authority, self.schedule, &sources.chores);
         // Metrics tell of the end, too: they stop last.
-        let (stopped, watched) = (CancellationToken::new(), Arc::clone(&self.authority));
-        let watching = http::serve(self.ops, watched, stopped.clone());
+        let stopped = CancellationToken::new();
+        let watching = http::serve(self.ops, sources, stopped.clone());
         vital.spawn("metrics", async {
             if let Err(error) = watching.await {
                 tracing::error!(error = %error, "can't serve metrics");
             }
         });
         let closing = CancellationToken::new();
-        let incoming = rpc::incoming::incoming(listener, self.limits.connections, closing.clone());
+        let most = self.limits.connections;
+        let incoming = rpc::incoming::incoming(listener, most, connections, closing.clone());
         let served = CancellationToken::new();
         let serving = served.clone().drop_guard();
         vital.spawn("gRPC", async move {
@@ -158,19 +162,19 @@ impl App {
         }
         // Else it would say that all is well, should the store come back meanwhile.
         following.abort();
-        health::report(&reporter, false).await;
+        health::report(&readiness, false).await;
         tracing::info!(
             drain_seconds = self.drain.as_secs(),
             grace_seconds = self.grace.as_secs(),
             "health says not serving; calls are taken until the drain is over"
         );
         sleep(self.drain).await;
-        health::end(reporter).await;
+        health::end(readiness).await;
         closing.cancel();
         let finished = timeout(self.grace, served.cancelled()).await.is_ok();
         // Calls that outlast the grace are dropped with their connections; mutations that
         // have begun are tasks of their own.
-        let cut = in_flight.calls();
+        let cut = calls.in_flight();
         housekeeping.stop().await;
         close(&self.authority).await;
         stopped.cancel();

@@ -1,10 +1,13 @@
-//! Health, by service: whether the store answers, asked again and again; logs what
-//! changes, not what stays.
+//! Whether calls are served: whether the store answers, asked again and again. It is
+//! told by gRPC's health service, by service, on the ops port and in metrics, all from
+//! one place; logs what changes, not what stays.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use crate::authority::Authority;
@@ -15,14 +18,38 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Whether calls are served: the one place that knows. A clone tells the same.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    reporter: HealthReporter,
+    ready: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// Returns one that says no, and gRPC's health service, which tells it.
+    pub fn new() -> (Self, HealthServer<impl Health>) {
+        let (reporter, server) = tonic_health::server::health_reporter();
+        let readiness = Self {
+            reporter,
+            ready: Arc::default(),
+        };
+        (readiness, server)
+    }
+
+    /// Returns whether calls are served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}
+
 /// Keeps the health of every service, until dropped.
-pub async fn follow(reporter: HealthReporter, authority: Arc<Authority>) {
+pub async fn follow(readiness: Readiness, authority: Arc<Authority>) {
     let mut known = None;
     loop {
         let ready = tokio::time::timeout(PATIENCE, authority.ready()).await;
         let ready = matches!(ready, Ok(Ok(())));
         if known != Some(ready) {
-            report(&reporter, ready).await;
+            report(&readiness, ready).await;
             match (known, ready) {
                 (None, true) => {}
                 (_, true) => tracing::info!("the store answers again: serving"),
@@ -36,20 +63,21 @@ pub async fn follow(reporter: HealthReporter, authority: Arc<Authority>) {
 
 /// Ends every stream of health, which would hold its connection open until the grace is
 /// over: what there is to say has been said.
-pub async fn end(mut reporter: HealthReporter) {
+pub async fn end(mut readiness: Readiness) {
     for service in std::iter::once("").chain(rpc::SERVICES) {
-        reporter.clear_service_status(service).await;
+        readiness.reporter.clear_service_status(service).await;
     }
 }
 
 /// Says of every service that it serves, or does not.
-pub async fn report(reporter: &HealthReporter, serving: bool) {
+pub async fn report(readiness: &Readiness, serving: bool) {
+    readiness.ready.store(serving, Ordering::Release);
     let status = if serving {
         ServingStatus::Serving
     } else {
         ServingStatus::NotServing
     };
     for service in std::iter::once("").chain(rpc::SERVICES) {
-        reporter.set_service_status(service, status).await;
+        readiness.reporter.set_service_status(service, status).await;
     }
 }

@@ -2,6 +2,7 @@
 //! changes, not what stays. A new chore is a variant of `Chore`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -10,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authority::sweeper::Retention;
 use crate::authority::{Authority, Error};
+use crate::domain::time::Timestamp;
 use crate::rpc::chain;
+use crate::tally::{Closed, Counter, Each, closed};
 
 /// When each chore is done.
 #[derive(Clone, Copy, Debug)]
@@ -31,33 +34,58 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a turn that has begun may take at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Something to be done again and again.
-#[derive(Clone, Copy, Debug)]
-enum Chore {
-    ReloadKeyring,
-    FlushUsage,
-    TakeCensus,
-    Sweep,
+closed! {
+    /// Something to be done again and again, by the name that the log has for it.
+    pub enum Chore {
+        /// Reading the keyring again.
+        ReloadKeyring = "reload keyring",
+        /// Writing the uses of tokens.
+        FlushUsage = "flush usage",
+        /// Counting tokens for metrics.
+        TakeCensus = "take census",
+        /// Removing what is past its retention.
+        Sweep = "sweep",
+    }
 }
 
-impl Chore {
-    const ALL: [Self; 4] = [
-        Self::ReloadKeyring,
-        Self::FlushUsage,
-        Self::TakeCensus,
-        Self::Sweep,
-    ];
+/// How the chores went, for metrics.
+#[derive(Debug, Default)]
+pub struct Ledger(Each<Chore, { Chore::COUNT }, Turns>);
 
-    /// Returns what the log calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::ReloadKeyring => "reload keyring",
-            Self::FlushUsage => "flush usage",
-            Self::TakeCensus => "take census",
-            Self::Sweep => "sweep",
+/// How the turns of one chore went.
+#[derive(Debug, Default)]
+struct Turns {
+    /// When the last one that went well ended, in milliseconds since the epoch; zero
+    /// before.
+    done_at: AtomicI64,
+    failed: Counter,
+}
+
+impl Ledger {
+    fn note(&self, chore: Chore, done: bool, now: Timestamp) {
+        let Some(turns) = self.0.of(chore) else {
+            return;
+        };
+        if done {
+            turns.done_at.fetch_max(now.millis(), Ordering::Relaxed);
+        } else {
+            turns.failed.add(1);
         }
     }
 
+    /// Returns when a chore was last done, if it ever was.
+    pub fn done_at(&self, chore: Chore) -> Option<Timestamp> {
+        let millis = self.0.of(chore)?.done_at.load(Ordering::Relaxed);
+        Timestamp::from_millis(millis).filter(|_| millis > 0)
+    }
+
+    /// Returns how many times a chore failed.
+    pub fn failed(&self, chore: Chore) -> u64 {
+        self.0.of(chore).map_or(0, |turns| turns.failed.get())
+    }
+}
+
+impl Chore {
     fn period(self, schedule: Schedule) -> Duration {
         match self {
             Self::ReloadKeyring => schedule.reload_keyring,
@@ -86,7 +114,13 @@ impl Chore {
     }
 
     /// Does it again and again; a turn that has begun is finished.
-    async fn keep_at(self, authority: Arc<Authority>, schedule: Schedule, stop: CancellationToken) {
+    async fn keep_at(
+        self,
+        authority: Arc<Authority>,
+        schedule: Schedule,
+        ledger: Arc<Ledger>,
+        stop: CancellationToken,
+    ) {
         let period = self.period(schedule);
         let mut condition = Condition::default();
         // Not only a whole period after the start: metrics say nothing before.
@@ -105,6 +139,7 @@ impl Chore {
                 () = sooner => {}
             }
             let outcome = self.turn(&authority, schedule).await;
+            ledger.note(self, outcome.is_ok(), authority.now());
             condition.tell(self.name(), outcome.err().as_ref());
             next = period;
         }
@@ -119,12 +154,13 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Begins.
-    pub fn start(authority: &Arc<Authority>, schedule: Schedule) -> Self {
+    /// Begins; how it goes is noted in the ledger.
+    pub fn start(authority: &Arc<Authority>, schedule: Schedule, ledger: &Arc<Ledger>) -> Self {
         let stop = CancellationToken::new();
         let mut chores = JoinSet::new();
-        for chore in Chore::ALL {
-            chores.spawn(chore.keep_at(Arc::clone(authority), schedule, stop.clone()));
+        for chore in Chore::all() {
+            let (authority, ledger) = (Arc::clone(authority), Arc::clone(ledger));
+            chores.spawn(chore.keep_at(authority, schedule, ledger, stop.clone()));
         }
         Self { chores, stop }
     }
@@ -171,6 +207,19 @@ impl Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ledger_keeps_the_last_success_and_counts_failures() {
+        let ledger = Ledger::default();
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        assert_eq!(ledger.done_at(Chore::Sweep), None);
+        ledger.note(Chore::Sweep, true, at(5));
+        ledger.note(Chore::Sweep, false, at(6));
+        assert_eq!(ledger.done_at(Chore::Sweep), Some(at(5)));
+        assert_eq!(ledger.failed(Chore::Sweep), 1);
+        assert_eq!(ledger.done_at(Chore::FlushUsage), None);
+        assert_eq!(ledger.failed(Chore::FlushUsage), 0);
+    }
 
     #[test]
     fn what_stays_is_no_news() {

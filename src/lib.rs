@@ -13,7 +13,8 @@
 //! | [`rpc`] | the only place that names gRPC: services, the one error table, layers |
 //! | [`pb`] | the generated code |
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
-//! | [`http`] | the ops port: metrics and liveness |
+//! | [`http`], [`metrics`] | the ops port: liveness, readiness, and what is told in numbers |
+//! | [`tally`] | what is counted in, on every floor but the lowest |
 //! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs |
 //! | [`cli`] | the command line |
 //!
@@ -29,7 +30,9 @@ pub mod health;
 pub mod housekeeping;
 pub mod http;
 pub mod lifecycle;
+pub mod metrics;
 pub mod pb;
 pub mod rpc;
 pub mod store;
+pub mod tally;
 pub mod telemetry;

@@ -5,6 +5,7 @@ use crate::domain::ids::{TenantId, UserId};
 use crate::domain::policy::{Management, Policy};
 use crate::domain::reason::{Denial, Missing};
 use crate::domain::scope::Permission;
+use crate::tally::Closed;
 
 /// What a caller needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,22 @@ macro_rules! table {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each is documented where it is declared, in the protos")]
         pub enum Rpc { $($rpc,)+ }
+
+        impl Closed for Rpc {
+            const COUNT: usize = Self::ALL.len();
+
+            fn all() -> impl Iterator<Item = Self> {
+                Self::ALL.iter().copied()
+            }
+
+            fn name(self) -> &'static str {
+                Self::name(self)
+            }
+
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
 
         impl Rpc {
             /// Each RPC that has a row.

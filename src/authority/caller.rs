@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::counters::Unauthenticated;
 use super::{Authority, Error};
 use crate::domain::audit::By;
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
-use crate::domain::introspection::Record;
+use crate::domain::introspection::{Inactive, Record};
 use crate::domain::principal::Role;
 use crate::domain::scope::{Permission, ScopeName, ScopeSet};
 use crate::domain::token::{Kind, Use};
@@ -94,31 +95,49 @@ impl Caller {
 }
 
 impl Authority {
-    /// Returns who presents this credential; [`Error::Unauthenticated`] when it is
-    /// not good now, for whatever reason. WEBHOOK tokens are nobody's credential
+    /// Returns who presents this credential; [`Error::Unauthenticated`] when there is
+    /// none or it is not good now, for whatever reason. WEBHOOK tokens are nobody's credential
     /// here: they are accepted only where they are named.
-    pub async fn authenticate(self: &Arc<Self>, credential: &str) -> Result<Caller, Error> {
-        let value: TokenValue = presented(credential)
-            .parse()
-            .map_err(|_| Error::Unauthenticated)?;
+    pub async fn authenticate(self: &Arc<Self>, credential: Option<&str>) -> Result<Caller, Error> {
+        let caller = match credential {
+            Some(credential) => self.who_presents(credential).await?,
+            None => Err(Unauthenticated::NoCredential),
+        };
+        caller.map_err(|reason| {
+            self.counters.unauthenticated.tick(reason);
+            Error::Unauthenticated
+        })
+    }
+
+    async fn who_presents(
+        self: &Arc<Self>,
+        credential: &str,
+    ) -> Result<Result<Caller, Unauthenticated>, Error> {
+        let inactive = |reason| Ok(Err(Unauthenticated::Inactive(reason)));
+        let Ok(value) = presented(credential).parse::<TokenValue>() else {
+            return inactive(Inactive::Malformed);
+        };
         let found = self.store.find_record_by_lookup(value.lookup()).await?;
         self.see(found.head);
         let Some((record, verifier)) = found.record else {
-            return Err(Error::Unauthenticated);
+            return inactive(Inactive::Unknown);
         };
         if !self
             .verify(&value, &verifier, &record.token.tenant_id)
             .await?
         {
-            return Err(Error::Unauthenticated);
+            return inactive(Inactive::WrongSecret);
         }
         let now = self.clock.now();
         if record.token.is_over(verifier.ends_at, now) {
             self.note_ended_use(&record, &verifier, None, None).await;
-            return Err(Error::Unauthenticated);
+            return inactive(Inactive::ValueEnded);
         }
-        if record.inactive(value.prefix(), now).is_some() || record.token.kind == Kind::Webhook {
-            return Err(Error::Unauthenticated);
+        if let Some(reason) = record.inactive(value.prefix(), now) {
+            return inactive(reason);
+        }
+        if record.token.kind == Kind::Webhook {
+            return inactive(Inactive::OtherKind);
         }
         let presented_here = Use {
             at: now,
@@ -126,6 +145,6 @@ impl Authority {
             address: None,
         };
         self.note_use(record.token.token_id, presented_here);
-        Ok(Caller::of(&record, verifier.secret_id))
+        Ok(Ok(Caller::of(&record, verifier.secret_id)))
     }
 }

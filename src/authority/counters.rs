@@ -1,26 +1,18 @@
 //! What is counted while the process runs, for tests and for metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds to it.
-    pub(super) fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
-    }
-
-    /// Returns it.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::domain::introspection::{Active, Inactive, Introspection};
+pub use crate::tally::Counter;
+use crate::tally::{Closed, Each, Sizes, Striped, closed};
 
 /// All that is counted.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// What introspections came to.
+    pub introspections: Striped<Each<Outcome, { Outcome::COUNT }>>,
+    /// The questions of each batch that was taken up.
+    pub batches: Sizes,
+    /// Calls whose credential was not good.
+    pub unauthenticated: Each<Unauthenticated, { Unauthenticated::COUNT }>,
     /// Values that bcrypt verified, or found wrong.
     pub bcrypt_verifications: Counter,
     /// Fingerprints that were written in place of none, or of one under an older key.
@@ -32,4 +24,198 @@ pub struct Counters {
     pub uses_written: Counter,
     /// Uses of tokens that there was no room to remember.
     pub uses_dropped: Counter,
+    /// Times that the keyring could not be read again.
+    pub keyring_failures: Counter,
+    /// What was past its retention and was removed.
+    pub swept: Each<Sweepable, { Sweepable::COUNT }>,
+    /// What somebody should look into.
+    pub security_events: Each<SecurityEvent, { SecurityEvent::COUNT }>,
+}
+
+/// What an introspection came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The value is active and lacks nothing that was required.
+    Allowed,
+    /// The value is active and lacks a required scope.
+    LacksScope,
+    /// The value is inactive.
+    Inactive(Inactive),
+    /// There was no answer: the question was wrong, or the store away.
+    Failed,
+}
+
+impl Outcome {
+    /// Returns what an answer counts as.
+    pub(super) fn of(introspection: &Introspection) -> Self {
+        match introspection {
+            Introspection::Inactive(reason) => Self::Inactive(*reason),
+            Introspection::Active(active) => {
+                let Active { missing, .. } = &**active;
+                if missing.is_empty() {
+                    Self::Allowed
+                } else {
+                    Self::LacksScope
+                }
+            }
+        }
+    }
+}
+
+impl Closed for Outcome {
+    const COUNT: usize = Inactive::COUNT + 3;
+
+    fn all() -> impl Iterator<Item = Self> {
+        let inactive = Inactive::all().map(Self::Inactive);
+        [Self::Allowed, Self::LacksScope]
+            .into_iter()
+            .chain(inactive)
+            .chain([Self::Failed])
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::LacksScope => "lacks_scope",
+            Self::Inactive(reason) => reason.name(),
+            Self::Failed => "failed",
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Inactive(reason) => reason.place(),
+            Self::Allowed => Inactive::COUNT,
+            Self::LacksScope => Inactive::COUNT + 1,
+            Self::Failed => Inactive::COUNT + 2,
+        }
+    }
+}
+
+/// Why a caller is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// It gave no credential, or several, or one that is no text.
+    NoCredential,
+    /// What it gave is inactive.
+    Inactive(Inactive),
+}
+
+impl Closed for Unauthenticated {
+    const COUNT: usize = Inactive::COUNT + 1;
+
+    fn all() -> impl Iterator<Item = Self> {
+        // A credential is of no tenant but its own.
+        let inactive = Inactive::all().filter(|reason| *reason != Inactive::OtherTenant);
+        std::iter::once(Self::NoCredential).chain(inactive.map(Self::Inactive))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::Inactive(reason) => reason.name(),
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Inactive(reason) => reason.place(),
+            Self::NoCredential => Inactive::COUNT,
+        }
+    }
+}
+
+closed! {
+    /// What is removed once its retention is over.
+    pub enum Sweepable {
+        /// Dead tokens.
+        Tokens = "tokens",
+        /// Values past their end, of tokens that live on.
+        Values = "values",
+        /// Calls that need not be recognised any more.
+        Requests = "requests",
+        /// Rows of the log of changes.
+        Changes = "changes",
+        /// Audit events.
+        AuditEvents = "audit_events",
+    }
+}
+
+closed! {
+    /// What somebody should look into.
+    pub enum SecurityEvent {
+        /// A value was presented after its end: once for each value.
+        EndedValueUsed = "ended_value_used",
+        /// A token was revoked because its value was found where it should not be.
+        ExposedValueRevoked = "exposed_value_revoked",
+    }
+}
+
+/// Says of an enum of another floor that it is a closed set.
+macro_rules! is_closed {
+    ($name:ident { $($member:ident = $text:literal,)+ }) => {
+        impl Closed for $name {
+            const COUNT: usize = [$(Self::$member,)+].len();
+
+            fn all() -> impl Iterator<Item = Self> {
+                [$(Self::$member,)+].into_iter()
+            }
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$member => $text,)+ }
+            }
+
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+is_closed! {
+    Inactive {
+        Malformed = "malformed",
+        Unknown = "unknown",
+        WrongSecret = "wrong_secret",
+        WrongPrefix = "wrong_prefix",
+        ValueEnded = "value_ended",
+        Revoked = "revoked",
+        Expired = "expired",
+        Disabled = "disabled",
+        OwnerDeleted = "owner_deleted",
+        OwnerSuspended = "owner_suspended",
+        OwnerLeft = "owner_left",
+        TenantDeleted = "tenant_deleted",
+        TenantSuspended = "tenant_suspended",
+        OtherTenant = "other_tenant",
+        OtherKind = "other_kind",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each member has a place of its own, and there are as many as are said.
+    fn is_sound<K: Closed>() {
+        let mut places: Vec<_> = K::all().map(Closed::place).collect();
+        places.sort_unstable();
+        let members = places.len();
+        places.dedup();
+        assert_eq!(places.len(), members, "two in one place");
+        assert!(places.iter().all(|place| *place < K::COUNT));
+        let mut names: Vec<_> = K::all().map(Closed::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), members, "two of one name");
+    }
+
+    #[test]
+    fn closed_sets_are_sound() {
+        is_sound::<Inactive>();
+        is_sound::<Outcome>();
+        is_sound::<Unauthenticated>();
+        is_sound::<Sweepable>();
+        is_sound::<SecurityEvent>();
+    }
 }

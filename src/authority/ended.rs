@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counters::SecurityEvent;
 use super::{Authority, Caller, Error};
 use crate::domain::audit::{Act, Origin, action};
 use crate::domain::ids::SecretId;
@@ -78,6 +79,8 @@ impl Authority {
         let act = act.with("hint", hint);
         tx.append_act(&act, &origin, now).await?;
         self.see(tx.close(&[], &[], now).await?);
+        let events = &self.counters.security_events;
+        events.tick(SecurityEvent::EndedValueUsed);
         tracing::info!(
             token.id = act.token_id.map(tracing::field::display),
             tenant.id = %act.tenant_id,

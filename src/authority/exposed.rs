@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use super::access::Rpc;
+use super::counters::SecurityEvent;
 use super::scene::lost_row;
 use super::{Authority, Error, OpenCall};
 use crate::domain::audit::{Act, Origin};
@@ -82,6 +83,8 @@ impl Authority {
         tx.append_act(&act, &origin, now).await?;
         let change = Change::TokenChanged(token.tenant_id, token.token_id);
         self.see(tx.close(&[change], &[], now).await?);
+        let events = &self.counters.security_events;
+        events.tick(SecurityEvent::ExposedValueRevoked);
         Ok(())
     }
 

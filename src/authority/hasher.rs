@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -13,6 +14,7 @@ use super::Error;
 use crate::domain::entropy::{self, Entropy};
 use crate::domain::fingerprint::SecretHash;
 use crate::domain::ids::TenantId;
+use crate::tally::{Counter, Distribution, Times};
 
 /// The lowest cost that bcrypt knows: for tests.
 pub const COST_MIN: u32 = 4;
@@ -70,26 +72,34 @@ impl Job {
         }
     }
 
-    fn run(self, cost: u32) {
+    fn run(self, cost: u32, done: impl FnOnce()) {
         // Nobody may be waiting any more; then nobody is told.
         match self {
             Self::Hash { secret, salt, tell } => {
                 let hash = bcrypt::non_truncating_hash_with_salt(&secret, cost, salt)
                     .map(|parts| SecretHash::new(parts.format_for_version(bcrypt::Version::TwoB)));
+                done();
                 let _ = tell.send(hash.map_err(|_| Failed));
             }
             Self::Verify { secret, hash, tell } => {
                 let matches = bcrypt::non_truncating_verify(&secret, hash.expose());
+                done();
                 let _ = tell.send(matches.map_err(|_| Failed));
             }
         }
     }
 }
 
+/// A job that waits, and since when.
+struct Waiting {
+    job: Job,
+    since: Instant,
+}
+
 /// What waits, by tenant, and whose turn it is.
 #[derive(Default)]
 struct Queue {
-    jobs: HashMap<TenantId, VecDeque<Job>>,
+    jobs: HashMap<TenantId, VecDeque<Waiting>>,
     turns: VecDeque<TenantId>,
     waiting: usize,
     closed: bool,
@@ -110,13 +120,16 @@ impl Queue {
         self.jobs
             .entry(tenant_id.clone())
             .or_default()
-            .push_back(job);
+            .push_back(Waiting {
+                job,
+                since: Instant::now(),
+            });
         self.waiting += 1;
         Ok(())
     }
 
     /// Takes the next job: of the tenants in turn, one each.
-    fn pop(&mut self) -> Option<Job> {
+    fn pop(&mut self) -> Option<Waiting> {
         while let Some(tenant_id) = self.turns.pop_front() {
             let Some(jobs) = self.jobs.get_mut(&tenant_id) else {
                 continue;
@@ -127,10 +140,10 @@ impl Queue {
             } else {
                 self.turns.push_back(tenant_id);
             }
-            if let Some(job) = job {
+            if let Some(waiting) = job {
                 self.waiting -= 1;
-                if !job.is_abandoned() {
-                    return Some(job);
+                if !waiting.job.is_abandoned() {
+                    return Some(waiting);
                 }
             }
         }
@@ -142,6 +155,36 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     settings: Settings,
+    /// How many threads hash just now.
+    busy: AtomicUsize,
+    counters: Counters,
+}
+
+/// All that is counted here.
+#[derive(Debug, Default)]
+struct Counters {
+    waits: Times,
+    runs: Times,
+    refused: Counter,
+}
+
+/// What there is to do, and what was done since the start.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The values that wait.
+    pub waiting: usize,
+    /// How many may.
+    pub capacity: usize,
+    /// The threads that hash.
+    pub busy: usize,
+    /// How many there are.
+    pub threads: usize,
+    /// How long values waited whose turn came.
+    pub waits: Distribution,
+    /// How long they took then.
+    pub runs: Distribution,
+    /// Values that found no place in the queue.
+    pub refused: u64,
 }
 
 impl Shared {
@@ -166,7 +209,15 @@ impl Shared {
                     .unwrap_or_else(PoisonError::into_inner);
             };
             drop(queue);
-            job.run(self.settings.cost);
+            let Waiting { job, since } = job;
+            let began = Instant::now();
+            self.counters.waits.observe(began - since);
+            self.busy.fetch_add(1, Ordering::Relaxed);
+            // Before the one who waits is told, who may ask what was counted.
+            job.run(self.settings.cost, || {
+                self.counters.runs.observe(began.elapsed());
+                self.busy.fetch_sub(1, Ordering::Relaxed);
+            });
         }
     }
 }
@@ -185,6 +236,8 @@ impl Hasher {
             queue: Mutex::default(),
             wake: Condvar::new(),
             settings,
+            busy: AtomicUsize::new(0),
+            counters: Counters::default(),
         });
         let mut threads = Vec::new();
         for number in 0..settings.threads.max(1) {
@@ -242,9 +295,29 @@ impl Hasher {
             .map_err(Error::internal)
     }
 
+    /// Returns what there is to do, and what was done.
+    pub fn load(&self) -> Load {
+        let Shared {
+            settings,
+            counters,
+            busy,
+            ..
+        } = &*self.shared;
+        Load {
+            waiting: self.shared.queue().waiting,
+            capacity: settings.queue,
+            busy: busy.load(Ordering::Relaxed),
+            threads: self.threads.len(),
+            waits: counters.waits.read(),
+            runs: counters.runs.read(),
+            refused: counters.refused.get(),
+        }
+    }
+
     fn queue(&self, tenant_id: &TenantId, job: Job) -> Result<(), Error> {
         let most = self.shared.settings.queue;
         if self.shared.queue().push(tenant_id, job, most).is_err() {
+            self.shared.counters.refused.add(1);
             return Err(Error::HashingBusy {
                 retry_after: Duration::from_secs(1),
             });
@@ -294,8 +367,8 @@ mod tests {
         )
     }
 
-    fn name(job: Job) -> String {
-        match job {
+    fn name(waiting: Waiting) -> String {
+        match waiting.job {
             Job::Hash { secret, .. } | Job::Verify { secret, .. } => secret,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::counters::Outcome;
 use super::{Authority, Caller, Error};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
@@ -56,6 +57,19 @@ impl Authority {
     /// store can't be asked is an error, never that answer. The caller must have
     /// been let in by [`access::may_at_all`](super::access::may_at_all).
     pub async fn introspect(
+        self: &Arc<Self>,
+        caller: &Caller,
+        command: Introspect,
+    ) -> Result<Answer, Error> {
+        let answered = self.judge(caller, command).await;
+        let outcome = answered
+            .as_ref()
+            .map_or(Outcome::Failed, |answer| Outcome::of(&answer.introspection));
+        self.counters.introspections.mine().tick(outcome);
+        answered
+    }
+
+    async fn judge(
         self: &Arc<Self>,
         caller: &Caller,
         command: Introspect,

@@ -69,7 +69,7 @@ use crate::domain::reason::Field;
 use crate::domain::scope::ScopeSet;
 use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::Token;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// How long the store may take for what is written at the end.
 const LAST: Duration = Duration::from_secs(5);
@@ -215,6 +215,37 @@ impl Authority {
     /// Returns what has been counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Returns what the store has counted since the start.
+    pub fn store_counters(&self) -> &store::Counters {
+        self.store.counters()
+    }
+
+    /// Returns how many connections to the database there are now.
+    pub fn connections(&self) -> store::Connections {
+        self.store.connections()
+    }
+
+    /// Returns what the threads that hash have to do.
+    pub fn hashing(&self) -> hasher::Load {
+        self.hasher.load()
+    }
+
+    /// Returns the keyring.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+
+    /// Returns what time it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns the highest number of the log of changes that this process has seen
+    /// committed.
+    pub fn head(&self) -> ChangeNumber {
+        self.seen().number
     }
 
     /// Returns a lower bound of what is committed, from memory.

@@ -62,7 +62,10 @@ impl Authority {
             Ok(ring) => (Arc::new(ring), None),
             // The row is written all the same: others must not take this process for
             // dead, and make current what it can't verify with.
-            Err(error) => (Arc::clone(&before), Some(error)),
+            Err(error) => {
+                self.counters.keyring_failures.add(1);
+                (Arc::clone(&before), Some(error))
+            }
         };
         *uncounted |= before.ids().any(|key| ring.get(key).is_none());
         // Before anybody is told that its keys are held here.

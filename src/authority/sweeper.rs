@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::counters::Sweepable;
 use super::requests::KEPT as REQUESTS_KEPT;
 use super::{Authority, Error, audit};
 use crate::domain::audit::{Act, Checkpoint, Origin, Row, action};
@@ -68,6 +69,17 @@ impl Authority {
         }
         let mut swept = Swept::default();
         let run = self.run(&job, retention, &mut swept).await;
+        for (what, count) in [
+            (Sweepable::Tokens, swept.tokens),
+            (Sweepable::Values, swept.values),
+            (Sweepable::Requests, swept.requests),
+            (Sweepable::Changes, swept.changes),
+            (Sweepable::AuditEvents, swept.audit_events),
+        ] {
+            if let Some(counter) = self.counters.swept.of(what) {
+                counter.add(count);
+            }
+        }
         tracing::info!(
             tokens = swept.tokens,
             values = swept.values,

@@ -18,7 +18,7 @@ use crate::app::{BoxError, World};
 use crate::config::{Config, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
 use crate::domain::time::SystemClock;
-use crate::{rpc, telemetry};
+use crate::{metrics, rpc, telemetry};
 
 /// What a wrong command line or configuration exits with (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -61,6 +61,8 @@ enum Document {
     Errors,
     /// What there is to configure, as docs/config.md has it
     Config,
+    /// The metrics of the ops port, as docs/metrics.md has them
+    Metrics,
 }
 
 /// Runs the program; returns what it exits with: 0 when it did what it was told, 1 for a
@@ -91,6 +93,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Docs {
             document: Document::Config,
         } => print(&crate::config::markdown(&settings::FLAGS)).map_err(BoxError::from),
+        Command::Docs {
+            document: Document::Metrics,
+        } => print(&metrics::markdown()).map_err(BoxError::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,8 +28,8 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
             return Ok(());
         }
     };
-    let address = app.address()?;
-    tracing::info!(server.address = %address, "serving");
+    let (address, ops) = (app.address()?, app.ops_address()?);
+    tracing::info!(server.address = %address, ops.address = %ops, "serving");
     let stop = CancellationToken::new();
     let serving = tokio::spawn(app.serve(stop.clone()));
     serve_until_told(serving, stop, signals).await?;

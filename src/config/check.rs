@@ -32,6 +32,11 @@ impl Config {
              there",
         );
         require(
+            self.ops.address.ip().is_loopback() || self.ops.exposed,
+            &["ops.address", "ops.exposed"],
+            "not loopback, and anybody may read there; set ops.exposed = true to serve it there",
+        );
+        require(
             server.address.port() == 0 || server.address != self.ops.address,
             &["server.address", "ops.address"],
             "must be another than ops.address",

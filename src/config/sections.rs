@@ -187,9 +187,12 @@ impl Default for Hashing {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ops {
-    /// Where metrics and liveness are served, in plain text. Port 0 takes a free one.
+    /// Where metrics, liveness and readiness are served, in plain text and to anybody.
+    /// Port 0 takes a free one.
     #[schemars(extend("format" = "address"))]
     pub address: SocketAddr,
+    /// Whether to serve them on an address that is not loopback.
+    pub exposed: bool,
     /// How often, in seconds, tokens are counted for metrics.
     #[schemars(range(min = 10, max = 86_400))]
     pub census_seconds: u64,
@@ -199,6 +202,7 @@ impl Default for Ops {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            exposed: false,
             census_seconds: 600,
         }
     }

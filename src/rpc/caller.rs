@@ -103,7 +103,7 @@ async fn authenticate(
     let credential = credential
         .as_ref()
         .and_then(|credential| credential.to_str().ok());
-    let caller = authority.authenticate(credential.ok_or(Error::Unauthenticated)?);
+    let caller = authority.authenticate(credential);
     let caller = timeout_at(deadline, caller)
         .await
         .map_err(|_| Error::DeadlineExceeded)??;

@@ -14,13 +14,52 @@ use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::tally::Counter;
+
 /// A connection and its place among the bounded number.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
     /// Until when the first bytes must have come; gone once they have.
     silence: Option<Pin<Box<Sleep>>>,
+    _open: Open,
     _place: OwnedSemaphorePermit,
+}
+
+/// What became of the connections to a listener.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Those that were taken.
+    pub taken: Counter,
+    /// Those that were taken and are over.
+    over: Counter,
+    /// Those that were closed at once, for want of a place.
+    pub refused: Counter,
+}
+
+impl Connections {
+    /// Returns how many there are.
+    pub fn open(&self) -> u64 {
+        let over = self.over.get();
+        self.taken.get().saturating_sub(over)
+    }
+}
+
+/// A connection that is counted as long as this lasts.
+#[derive(Debug)]
+struct Open(Arc<Connections>);
+
+impl Open {
+    fn new(connections: &Arc<Connections>) -> Self {
+        connections.taken.add(1);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.over.add(1);
+    }
 }
 
 impl AsyncRead for Connection {
@@ -84,6 +123,7 @@ impl Connected for Connection {
 pub struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    connections: Arc<Connections>,
     /// Set while no connection can be taken.
     pause: Option<Pin<Box<Sleep>>>,
     /// Resolves once no new connection is to be taken.
@@ -97,11 +137,17 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// descriptors would ask again and again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes a listener's connections, at most so many at once, until `closing` is cancelled:
-/// then those that have already been made, and no more.
-pub fn incoming(listener: TcpListener, most: usize, closing: CancellationToken) -> Incoming {
+/// Takes a listener's connections, at most so many at once, and counts them, until
+/// `closing` is cancelled: then those that have already been made, and no more.
+pub fn incoming(
+    listener: TcpListener,
+    most: usize,
+    connections: Arc<Connections>,
+    closing: CancellationToken,
+) -> Incoming {
     Incoming {
         listener,
+        connections,
         places: Arc::new(Semaphore::new(most)),
         pause: None,
         closing: Box::pin(closing.cancelled_owned()),
@@ -140,6 +186,7 @@ impl Stream for Incoming {
             // One too many is closed at once: its client is told, instead of
             // waiting in a queue that nobody empties.
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                self.connections.refused.add(1);
                 tracing::warn!("a connection too many was closed");
                 continue;
             };
@@ -149,6 +196,7 @@ impl Stream for Incoming {
             return Poll::Ready(Some(Ok(Connection {
                 stream,
                 silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
+                _open: Open::new(&self.connections),
                 _place: place,
             })));
         }
@@ -165,7 +213,9 @@ mod tests {
     async fn one_connection_too_many_is_closed_and_a_free_place_is_taken_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = incoming(listener, 1, CancellationToken::new());
+        let connections = Arc::<Connections>::default();
+        let counted = Arc::clone(&connections);
+        let mut incoming = incoming(listener, 1, counted, CancellationToken::new());
         let _first = TcpStream::connect(address).await.unwrap();
         let taken = incoming.next().await.unwrap().unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
@@ -175,7 +225,10 @@ mod tests {
             read = second.read(&mut buffer) => assert_eq!(read.unwrap_or(0), 0),
             _ = incoming.next() => panic!("the second connection was taken"),
         }
+        let counted = || (connections.open(), connections.refused.get());
+        assert_eq!(counted(), (1, 1));
         drop(taken);
+        assert_eq!(counted(), (0, 1));
         let _third = TcpStream::connect(address).await.unwrap();
         assert!(incoming.next().await.unwrap().is_ok());
     }
@@ -185,7 +238,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
-        let mut incoming = incoming(listener, 9, closing.clone());
+        let mut incoming = incoming(listener, 9, Arc::default(), closing.clone());
         let mut early = Vec::new();
         for _ in 0..3 {
             early.push(TcpStream::connect(address).await.unwrap());
@@ -203,7 +256,7 @@ mod tests {
     async fn a_connection_that_says_nothing_at_first_gives_up_its_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = incoming(listener, 1, CancellationToken::new());
+        let mut incoming = incoming(listener, 1, Arc::default(), CancellationToken::new());
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut taken = incoming.next().await.unwrap().unwrap();
         let error = taken.read_u8().await.unwrap_err();

@@ -51,6 +51,7 @@ impl Service {
             1..=bounds::BATCH => {}
             _ => return Err(Error::field("requests", Field::TooMany)),
         }
+        self.0.counters().batches.observe(message.requests.len());
         let mut results = Vec::with_capacity(message.requests.len());
         for message in message.requests {
             let answered = self.0.introspect(&opened.call.caller, question(message));

@@ -8,7 +8,6 @@ pub mod caller;
 pub(crate) mod chain;
 pub mod convert;
 pub mod error_table;
-mod in_flight;
 pub mod incoming;
 pub mod introspection;
 pub mod layers;
@@ -72,7 +71,7 @@ pub fn router<H: Health>(
     health: HealthServer<H>,
     reflection: bool,
     limits: Limits,
-    in_flight: InFlight,
+    calls: Arc<Calls>,
 ) -> Result<Router<Layered>, tonic_reflection::server::Error> {
     let introspection = introspection::Service(Arc::clone(&authority));
     let tokens = tokens::Service(Arc::clone(&authority));
@@ -87,7 +86,7 @@ pub fn router<H: Health>(
         .http2_max_header_list_size(Some(limits.metadata_bytes))
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .layer(Layers::new(entropy, is_mutation).within(limits, in_flight))
+        .layer(Layers::new(entropy, is_mutation, limits, calls))
         .layer(CallerLayer::new(authority))
         .add_service(
             IntrospectionServiceServer::new(introspection)
@@ -121,6 +120,5 @@ fn is_mutation(path: &str) -> bool {
     Rpc::from_path(path).is_some_and(|rpc| rpc.effect() == Effect::Mutates)
 }
 
-pub use in_flight::InFlight;
-pub use layers::{Deadline, RequestId};
+pub use layers::{Calls, Deadline, Method, RequestId};
 pub use limits::Limits;

@@ -200,6 +200,7 @@ impl Tx {
             hash.0.as_slice(),
         )?;
         if marked == 1 {
+            self.events += 1;
             Ok(())
         } else {
             Err(corrupt("audit_heads", "count"))

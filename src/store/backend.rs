@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::Error;
+use super::{Connections, Error};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
@@ -77,7 +77,7 @@ pub(super) enum Transaction {
 /// against both drivers' native types.
 macro_rules! on_backend {
     ($tx:expr, |$conn:ident| $body:expr) => {
-        match &mut $tx {
+        match &mut *$tx {
             $crate::store::backend::Transaction::Sqlite(tx) => {
                 let $conn = &mut **tx;
                 $body
@@ -90,44 +90,61 @@ macro_rules! on_backend {
     };
 }
 
-/// Evaluates `$body` with `$pool` bound to whichever pool serves reads.
-macro_rules! on_pool {
-    ($db:expr, |$pool:ident| $body:expr) => {
-        match &$db {
-            $crate::store::backend::Db::Sqlite { read: $pool, .. } => $body,
-            $crate::store::backend::Db::Postgres($pool) => $body,
+/// Binds and fetches one row, on whichever pool serves reads.
+macro_rules! fetch_one {
+    ($db:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        let asked_at = std::time::Instant::now();
+        macro_rules! on {
+            ($pool:expr) => {
+                match $pool.acquire().await {
+                    Ok(mut conn) => {
+                        let access = $crate::store::counters::Access::Read;
+                        $db.counters.waits.observe(access, asked_at.elapsed());
+                        sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(&mut *conn).await
+                    }
+                    Err(error) => Err(error),
+                }
+            };
         }
-    };
+        let fetched = match &*$db {
+            $crate::store::backend::Db::Sqlite { read, .. } => on!(read),
+            $crate::store::backend::Db::Postgres(pool) => on!(pool),
+        };
+        $db.counters.told(fetched)
+    }};
 }
 
 /// Binds and fetches at most one row, in a transaction.
 macro_rules! fetch_optional {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::store::backend::on_backend!($tx, |conn| {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let fetched = $crate::store::backend::on_backend!($tx, |conn| {
             sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).await
-        })
-    };
+        });
+        $tx.counters.told(fetched)
+    }};
 }
 
 /// Binds and fetches all rows, in a transaction.
 macro_rules! fetch_all {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::store::backend::on_backend!($tx, |conn| {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let fetched = $crate::store::backend::on_backend!($tx, |conn| {
             sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).await
-        })
-    };
+        });
+        $tx.counters.told(fetched)
+    }};
 }
 
 /// Binds and executes, in a transaction; gives the number of rows.
 macro_rules! execute {
-    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
-        $crate::store::backend::on_backend!($tx, |conn| {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let done = $crate::store::backend::on_backend!($tx, |conn| {
             sqlx::query($sql) $(.bind($bind))* .execute(conn).await.map(|done| done.rows_affected())
-        })
-    };
+        });
+        $tx.counters.told(done)
+    }};
 }
 
-pub(super) use {execute, fetch_all, fetch_optional, on_backend, on_pool};
+pub(super) use {execute, fetch_all, fetch_one, fetch_optional, on_backend};
 
 /// Returns why a schema could not be migrated: one of a newer program is for a person.
 fn not_migrated(error: MigrateError) -> Error {
@@ -216,7 +233,7 @@ impl Db {
     /// Begins a transaction that writes. On `SQLite` it takes the write lock at
     /// once: a plain BEGIN takes it late, and can then fail with a BUSY that no
     /// timeout cures.
-    pub(super) async fn begin(&self) -> Result<Transaction, Error> {
+    pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite { write, .. } => {
                 Transaction::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
@@ -226,7 +243,7 @@ impl Db {
     }
 
     /// Begins a transaction that reads, all in one snapshot.
-    pub(super) async fn snapshot(&self) -> Result<Transaction, Error> {
+    pub(super) async fn snapshot(&self) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite { read, .. } => Transaction::Sqlite(read.begin().await?),
             Self::Postgres(pool) => Transaction::Postgres(
@@ -234,6 +251,24 @@ impl Db {
                     .await?,
             ),
         })
+    }
+
+    /// Adds to `numbers` how many connections are idle, are in use and may be.
+    pub(super) fn count_connections(&self, numbers: &mut Connections) {
+        fn add<D: sqlx::Database>(pool: &sqlx::Pool<D>, numbers: &mut Connections) {
+            let open = u64::from(pool.size());
+            let idle = u64::try_from(pool.num_idle()).unwrap_or(open).min(open);
+            numbers.idle += idle;
+            numbers.in_use += open - idle;
+            numbers.most += u64::from(pool.options().get_max_connections());
+        }
+        match self {
+            Self::Sqlite { write, read, .. } => {
+                add(write, numbers);
+                add(read, numbers);
+            }
+            Self::Postgres(pool) => add(pool, numbers),
+        }
     }
 
     /// Closes all connections, once their work is done.

@@ -1,7 +1,9 @@
 //! The log of changes: one gapless number for each transaction that may alter an
 //! answer, taken as the last thing before its commit.
 
-use super::backend::{execute, fetch_all, fetch_optional, on_pool};
+use std::sync::Arc;
+
+use super::backend::{execute, fetch_all, fetch_one, fetch_optional};
 use super::{Error, NewRequest, Store, Tx};
 use crate::domain::change::{Change, ChangeNumber, Revision};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -138,14 +140,12 @@ impl Store {
     pub async fn insert_head(&self, incarnation: &str) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         execute!(tx.inner, INSERT_HEAD, incarnation)?;
-        Ok(tx.inner.commit().await?)
+        tx.inner.commit().await
     }
 
     /// Returns the last revision that is committed.
     pub async fn get_head(&self) -> Result<Revision, Error> {
-        let row = on_pool!(self.db, |pool| {
-            sqlx::query_as::<_, HeadRow>(GET_HEAD).fetch_one(pool).await
-        })?;
+        let row = fetch_one!(self.db, HeadRow, GET_HEAD)?;
         Ok(row.into())
     }
 }
@@ -203,7 +203,7 @@ impl Tx {
             if let Some(request) = request {
                 self.insert_request(request, head.number.0, now).await?;
             }
-            self.inner.commit().await?;
+            self.commit().await?;
             return Ok(head);
         }
         let row = fetch_optional!(self.inner, HeadRow, TAKE_NUMBER)?.ok_or(Error::Corrupt {
@@ -250,7 +250,15 @@ impl Tx {
         if let Some(request) = request {
             self.insert_request(request, number, now).await?;
         }
-        self.inner.commit().await?;
+        self.commit().await?;
         Ok(row.into())
+    }
+
+    /// Commits; what was only written before has happened now.
+    async fn commit(self) -> Result<(), Error> {
+        let counters = Arc::clone(&self.inner.counters);
+        self.inner.commit().await?;
+        counters.audit_events.add(self.events);
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod backend;
 mod census;
 mod changes;
+mod counters;
 mod error;
 mod fingerprints;
 mod introspection;
@@ -27,6 +28,7 @@ pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl, migrations};
 pub use census::Counted;
 pub use changes::Epoch;
+pub use counters::{Access, Connections, Counters, Fault};
 pub use error::Error;
 pub use introspection::Found;
 pub use page::{Page, Position};
@@ -39,9 +41,10 @@ pub use tokens::{NewToken, TokenFilter};
 pub use users::Listed;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backend::{Db, Transaction};
+use counters::{Lasting, Watched};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -72,10 +75,12 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
 /// The database.
 #[derive(Debug)]
 pub struct Store {
-    db: Db,
+    db: Watched<Db>,
     /// The places of writers: fewer than there are connections, so that those who wait
     /// for each other's locks leave some to readers.
     writers: Arc<Semaphore>,
+    /// How many these are.
+    places: usize,
     /// How long a writer waits for a place.
     patience: Duration,
 }
@@ -84,7 +89,10 @@ pub struct Store {
 /// [`Tx::close`]; a drop undoes it.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Transaction,
+    inner: Watched<Transaction>,
+    /// The audit events that were written in it.
+    events: u64,
+    _lasting: Lasting,
     /// A writer's place, until the transaction is over.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -96,9 +104,12 @@ impl Store {
             Location::Sqlite(_) => 1,
             Location::Postgres(_) => (settings.connections / 2).max(1),
         };
+        let places = usize::try_from(writers).unwrap_or(1);
+        let counters = Arc::default();
         Ok(Self {
-            db: Db::open(location, settings).await?,
-            writers: Arc::new(Semaphore::new(usize::try_from(writers).unwrap_or(1))),
+            db: Watched::new(Db::open(location, settings).await?, &counters),
+            writers: Arc::new(Semaphore::new(places)),
+            places,
             patience: settings.acquire_timeout,
         })
     }
@@ -106,11 +117,16 @@ impl Store {
     /// Begins a transaction that writes, once there is a place for it: first come,
     /// first served, within the time that a call waits for a connection.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        let asked_at = Instant::now();
         let place = Arc::clone(&self.writers).acquire_owned();
         let place = timeout(self.patience, place).await;
-        let place = place.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
+        let place = place.map_err(|_| sqlx::Error::PoolTimedOut);
+        let place = self.db.counters.told(place)?;
+        let (inner, lasting) = self.db.begin(Access::Write, asked_at).await?;
         Ok(Tx {
-            inner: self.db.begin().await?,
+            inner,
+            events: 0,
+            _lasting: lasting,
             // It fails for a closed semaphore alone, and this one is never closed.
             _place: place.ok(),
         })
@@ -118,15 +134,18 @@ impl Store {
 
     /// Begins a transaction that reads, all in one snapshot.
     pub async fn snapshot(&self) -> Result<Tx, Error> {
+        let (inner, lasting) = self.db.begin(Access::Read, Instant::now()).await?;
         Ok(Tx {
-            inner: self.db.snapshot().await?,
+            inner,
+            events: 0,
+            _lasting: lasting,
             _place: None,
         })
     }
 
     /// Returns the database's name, for people.
     pub fn backend(&self) -> &'static str {
-        match self.db {
+        match *self.db {
             Db::Sqlite { .. } => "SQLite",
             Db::Postgres(_) => "PostgreSQL",
         }
@@ -134,10 +153,28 @@ impl Store {
 
     /// Returns whether several processes may use the database at once.
     pub fn is_shared(&self) -> bool {
-        match self.db {
+        match *self.db {
             Db::Sqlite { .. } => false,
             Db::Postgres(_) => true,
         }
+    }
+
+    /// Returns what has been counted since it was opened.
+    pub fn counters(&self) -> &Counters {
+        &self.db.counters
+    }
+
+    /// Returns how many connections there are now.
+    pub fn connections(&self) -> Connections {
+        let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let free = self.writers.available_permits();
+        let mut connections = Connections {
+            writers: whole(self.places.saturating_sub(free)),
+            writers_most: whole(self.places),
+            ..Connections::default()
+        };
+        self.db.count_connections(&mut connections);
+        connections
     }
 
     /// Closes all connections, once their work is done.

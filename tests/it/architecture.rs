@@ -14,8 +14,8 @@ const LINES: usize = 500;
 /// Which modules of the crate the files of a folder may name.
 const MAY_NAME: [(&str, &[&str]); 3] = [
     ("src/domain/", &["domain"]),
-    ("src/store/", &["domain", "store"]),
-    ("src/authority/", &["authority", "domain", "store"]),
+    ("src/store/", &["domain", "store", "tally"]),
+    ("src/authority/", &["authority", "domain", "store", "tally"]),
 ];
 
 /// Who alone may name a crate; one that ends in `_` stands for all that begin so.

@@ -36,6 +36,7 @@ mod faults;
 mod keyring;
 #[cfg(test)]
 mod lifecycle;
+mod metrics;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use token_authority::pb;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
+use crate::support::ops::{Scrape, ask};
 use crate::support::tokens::{START, id, ttl, wanted};
-use crate::support::{Backend, TestServer, both_backends, self_service};
+use crate::support::{Backend, Program, TestServer, both_backends, self_service};
 
 both_backends!(
     tokens_are_counted_by_kind_and_state,
@@ -17,26 +16,9 @@ both_backends!(
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Asks for a path over HTTP/1.1; returns the head and the body.
-async fn get(t: &TestServer, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(t.ops_address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: ops\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_lowercase(), body.to_owned())
-}
-
 /// Returns the value of a metric, by its name and labels.
 async fn metric(t: &TestServer, name: &str) -> Option<i64> {
-    let (_, body) = get(t, "/metrics").await;
-    let line = body.lines().find_map(|line| {
-        line.strip_prefix("token_authority_")?
-            .strip_prefix(name)?
-            .strip_prefix(' ')
-    });
-    line.map(|value| value.parse().unwrap())
+    t.scrape().await.series.get(name).copied()
 }
 
 async fn tokens_are_counted_by_kind_and_state(backend: Backend) {
@@ -108,9 +90,7 @@ async fn what_is_counted_is_told_and_names_nobody(backend: Backend) {
     let t = TestServer::start(backend).await;
     let acme = t.tenant("acme", self_service()).await;
     t.authority.take_census().await.unwrap();
-    let (head, body) = get(&t, "/metrics").await;
-    assert!(head.starts_with("http/1.1 200"), "{head}");
-    assert!(head.contains("openmetrics-text; version=1.0.0"), "{head}");
+    let body = t.scrape().await.text;
     assert!(body.ends_with("# EOF\n"), "{body}");
     for name in [
         "bcrypt_verifications_total",
@@ -130,17 +110,96 @@ async fn what_is_counted_is_told_and_names_nobody(backend: Backend) {
     }
     t.authority.flush_usage().await.unwrap();
     assert!(metric(&t, "uses_written_total").await > Some(0));
-    assert!(get(&t, "/nothing").await.0.starts_with("http/1.1 404"));
 }
 
 async fn it_is_alive_while_its_store_is_not(backend: Backend) {
     let mut t = TestServer::start(backend).await;
     t.expect_alarms();
+    let so = async |head: &str, ready: i64| {
+        let ready_now = |scrape: &Scrape| scrape.of("ready") == ready;
+        t.scrape_until("of this readiness", ready_now).await;
+        let answer = t.ops("/readyz").await.0;
+        assert!(answer.starts_with(head), "{answer}");
+    };
+    so("http/1.1 200", 1).await;
     t.database
         .execute("ALTER TABLE log_head RENAME TO lost_head")
         .await;
-    let (head, body) = get(&t, "/healthz").await;
+    so("http/1.1 503", 0).await;
+    let (head, body) = t.ops("/healthz").await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert_eq!(body, "ok\n");
-    assert!(get(&t, "/metrics").await.0.starts_with("http/1.1 200"));
+    t.database
+        .execute("ALTER TABLE lost_head RENAME TO log_head")
+        .await;
+    so("http/1.1 200", 1).await;
+}
+
+#[tokio::test]
+async fn a_scraper_gets_the_format_that_it_asks_for() {
+    let t = TestServer::start(Backend::Sqlite).await;
+    let get = async |accept: &str| {
+        let lines = ["GET /metrics HTTP/1.1", &format!("accept: {accept}")];
+        ask(t.ops_address, &lines).await
+    };
+    let (head, body) = get("application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+    assert!(
+        head.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
+    assert!(body.ends_with("\n# EOF\n"), "{body}");
+    assert!(body.contains("\n# TYPE token_authority_requests counter\n"));
+    let (head, body) = get("text/plain").await;
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(!body.contains("# EOF") && !body.contains("# UNIT"));
+    assert!(body.contains("\n# TYPE token_authority_requests_total counter\n"));
+    assert!(body.contains("\n# HELP token_authority_connections_taken_total Conn"));
+    let (head, _) = t.ops("/metrics").await;
+    assert!(head.contains("version=0.0.4"), "{head}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_refused_and_a_head_has_no_body() {
+    let t = TestServer::start(Backend::Sqlite).await;
+    for (request, code, allow) in [
+        ("GET /nothing", "404", false),
+        ("POST /metrics", "405", true),
+        ("DELETE /readyz", "405", true),
+        ("HEAD /metrics", "200", false),
+        ("HEAD /healthz", "200", false),
+        ("HEAD /readyz", "200", false),
+    ] {
+        let line = format!("{request} HTTP/1.1");
+        let (head, body) = ask(t.ops_address, &[&line, "content-length: 0"]).await;
+        assert!(
+            head.starts_with(&format!("http/1.1 {code}")),
+            "{request}: {head}"
+        );
+        assert_eq!(body, "", "{request}");
+        assert_eq!(head.contains("allow: get,head"), allow, "{request}: {head}");
+        // Nobody keeps a place without a question.
+        assert!(head.contains("connection: close"), "{request}: {head}");
+    }
+}
+
+#[test]
+fn the_ops_port_leaves_loopback_only_when_told_to() {
+    let temporary = tempfile::tempdir().unwrap();
+    let anywhere = ("TOKEN_AUTHORITY_OPS__ADDRESS", String::from("0.0.0.0:0"));
+    let exposed = ("TOKEN_AUTHORITY_OPS__EXPOSED", String::from("true"));
+    let arguments = ["serve", "--address", "127.0.0.1:0"];
+    let environment = [anywhere.clone()];
+    let program = Program::start_with(&arguments, temporary.path(), &environment);
+    let (code, said) = program.end();
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("set ops.exposed = true"), "{said}");
+
+    let environment = [anywhere, exposed];
+    let mut program = Program::start_with(&arguments, temporary.path(), &environment);
+    program.until("ops.address=0.0.0.0:");
+    program.terminate();
+    assert_eq!(program.end().0, Some(0));
 }

@@ -3,6 +3,7 @@
 //! it gets its deadline. One layer and not five, so that the order is read in one
 //! place and a call costs one allocation. Knows nothing about callers.
 
+mod calls;
 mod deadline;
 mod panic;
 mod request_id;
@@ -18,11 +19,11 @@ use http::{Request, Response, header};
 use tonic::body::Body;
 use tracing::{Instrument, Span};
 
+pub use calls::{Calls, Method};
 pub use deadline::Deadline;
 pub use panic::panic_hook;
 pub use request_id::{HEADER as REQUEST_ID_HEADER, RequestId};
 
-use super::in_flight::InFlight;
 use super::limits::Limits;
 use super::status::status;
 use crate::authority::Error;
@@ -36,30 +37,26 @@ pub struct Layers {
     entropy: Arc<dyn Entropy>,
     is_mutation: fn(&str) -> bool,
     limits: Limits,
-    in_flight: InFlight,
+    calls: Arc<Calls>,
 }
 
 impl Layers {
     /// Makes the layer. `is_mutation` tells by its path, `/package.Service/Method`,
     /// whether a call writes: such a call is not cut at its deadline, because what
     /// has begun is not left half done. It finds its [`Deadline`] among the
-    /// request's extensions, beside its [`RequestId`].
-    pub fn new(entropy: Arc<dyn Entropy>, is_mutation: fn(&str) -> bool) -> Self {
+    /// request's extensions, beside its [`RequestId`]. Calls take no longer than
+    /// `limits` say; what they come to is counted in `calls`.
+    pub fn new(
+        entropy: Arc<dyn Entropy>,
+        is_mutation: fn(&str) -> bool,
+        limits: Limits,
+        calls: Arc<Calls>,
+    ) -> Self {
         Self {
             entropy,
             is_mutation,
-            limits: Limits::default(),
-            in_flight: InFlight::default(),
-        }
-    }
-
-    /// Has calls take no longer than these limits, and be counted.
-    #[must_use]
-    pub fn within(self, limits: Limits, in_flight: InFlight) -> Self {
-        Self {
             limits,
-            in_flight,
-            ..self
+            calls,
         }
     }
 }
@@ -103,13 +100,13 @@ where
         // call.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
+        let running = self.layers.calls.begin(request.uri().path());
         let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
         let span = span(request.uri().path(), &request_id);
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
         // From when the call came, however late it is polled.
         let stays = stays(request.uri().path());
         let deadline = Deadline::of(request.headers(), stays, &self.layers.limits);
-        let counted = (!stays).then(|| self.layers.in_flight.count());
         Box::pin(
             async move {
                 let answered =
@@ -118,7 +115,7 @@ where
                     status(&Error::internal(panicked), &request_id).into_http()
                 });
                 request_id.stamp(response.headers_mut());
-                drop(counted);
+                running.answered(&response);
                 Ok(response)
             }
             .instrument(span),

@@ -62,7 +62,12 @@ async fn serve<F>(
 where
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
-    let layers = Layers::new(Arc::new(Zeros), |path| path == MUTATION);
+    let layers = Layers::new(
+        Arc::new(Zeros),
+        |path| path == MUTATION,
+        Limits::default(),
+        Arc::default(),
+    );
     let Ok(response) = layers.layer(service_fn(service)).oneshot(request).await;
     response
 }
@@ -259,10 +264,16 @@ async fn a_call_has_a_span_and_a_probe_has_none() {
 #[tokio::test]
 async fn whatever_a_caller_names_reaches_the_judge_of_mutations() {
     static ASKED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let layers = Layers::new(Arc::new(Zeros), |path| {
+    let is_mutation = |path: &str| {
         ASKED.lock().unwrap().push(path.to_owned());
         false
-    });
+    };
+    let layers = Layers::new(
+        Arc::new(Zeros),
+        is_mutation,
+        Limits::default(),
+        Arc::default(),
+    );
     let Ok(_) = layers
         .layer(service_fn(fine))
         .oneshot(request(MUTATION, &[]))

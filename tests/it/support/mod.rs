@@ -8,6 +8,7 @@ mod installation;
 pub(crate) mod invariants;
 mod logs;
 mod manage;
+pub(crate) mod ops;
 mod program;
 pub(crate) mod raw;
 mod rows;
