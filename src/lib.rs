@@ -14,7 +14,7 @@
 //! | [`pb`] | the generated code |
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
 //! | [`http`] | the ops port: metrics and liveness |
-//! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs |
+//! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs and traces |
 //! | [`cli`] | the command line |
 //!
 //! The same noun has the same file name on every floor: `tokens`, `users`,

@@ -2,6 +2,7 @@
 
 use super::{Config, Purpose};
 use crate::authority::hasher;
+use crate::telemetry;
 
 impl Config {
     /// Adds each problem to `problems`.
@@ -72,6 +73,28 @@ impl Config {
         require(
             filter.is_ok(),
             "telemetry.log: not a filter such as info or info,token_authority=debug",
+        );
+        let endpoint = self.telemetry.otlp_endpoint.as_deref();
+        require(
+            endpoint.is_none_or(|url| telemetry::endpoint(url).is_some()),
+            "telemetry.otlp_endpoint: must be http://HOST:PORT or https://HOST:PORT; secrets go \
+             into telemetry.otlp_headers_file",
+        );
+        require(
+            (1..=60).contains(&self.telemetry.otlp_timeout_seconds),
+            "telemetry.otlp_timeout_seconds: must be 1 to 60",
+        );
+        require(
+            (512..=100_000).contains(&self.telemetry.otlp_queue),
+            "telemetry.otlp_queue: must be 512 to 100000",
+        );
+        require(
+            (0.0..=1.0).contains(&self.telemetry.sample_ratio),
+            "telemetry.sample_ratio: must be 0 to 1",
+        );
+        require(
+            !self.telemetry.service_name.is_empty(),
+            "telemetry.service_name: must not be empty",
         );
         let (url, url_file) = (&self.database.url, &self.database.url_file);
         require(

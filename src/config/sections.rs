@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::authority::hasher;
 
@@ -175,7 +176,7 @@ impl Default for Retention {
     }
 }
 
-/// `[telemetry]`: what is logged.
+/// `[telemetry]`: what is logged and traced.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
@@ -183,6 +184,24 @@ pub struct Telemetry {
     pub log: String,
     /// How.
     pub log_format: LogFormat,
+    /// Where traces are sent, by OTLP over gRPC: `http://HOST:PORT` or
+    /// `https://HOST:PORT`, which trusts the system's roots. Absent, nothing is traced.
+    pub otlp_endpoint: Option<String>,
+    /// A file of headers to send along, a line of `name: value` each.
+    pub otlp_headers_file: Option<PathBuf>,
+    /// How long, in seconds, the collector may take for what it is sent, and the end
+    /// for what is left: 1 to 60.
+    pub otlp_timeout_seconds: u64,
+    /// Spans that may wait to be sent, 512 to 100000; more are dropped.
+    pub otlp_queue: usize,
+    /// Which part of the traces that begin here is exported: 0 to 1. Where a caller's
+    /// trace goes on, the caller has decided.
+    #[serde(deserialize_with = "ratio")]
+    pub sample_ratio: f64,
+    /// The service's name in traces.
+    pub service_name: String,
+    /// What tells this process from others of the service, such as a pod's name.
+    pub service_instance: Option<String>,
 }
 
 impl Default for Telemetry {
@@ -190,8 +209,42 @@ impl Default for Telemetry {
         Self {
             log: String::from("info"),
             log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            otlp_headers_file: None,
+            otlp_timeout_seconds: 5,
+            otlp_queue: 4096,
+            sample_ratio: 1.0,
+            service_name: String::from("token-authority"),
+            service_instance: None,
         }
     }
+}
+
+/// Reads a number, also from the text that the environment has it as.
+fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Ratio;
+    impl Visitor<'_> for Ratio {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<f64, E> {
+            Ok(number)
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<f64, E> {
+            // What is out of bounds is told as such.
+            Ok(i32::try_from(number).map_or(f64::NAN, f64::from))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<f64, E> {
+            text.parse()
+                .map_err(|_| E::invalid_type(Unexpected::Str(text), &self))
+        }
+    }
+    deserializer.deserialize_any(Ratio)
 }
 
 /// How to log.

@@ -11,8 +11,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _};
+use tracing::Instrument as _;
 
-use super::Error;
+use super::{Error, span};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
@@ -90,44 +91,57 @@ macro_rules! on_backend {
     };
 }
 
-/// Evaluates `$body` with `$pool` bound to whichever pool serves reads.
-macro_rules! on_pool {
-    ($db:expr, |$pool:ident| $body:expr) => {
+/// Binds and fetches one row, on whichever pool serves reads.
+macro_rules! fetch_one {
+    ($db:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($db.system(), stringify!($sql));
         match &$db {
-            $crate::store::backend::Db::Sqlite { read: $pool, .. } => $body,
-            $crate::store::backend::Db::Postgres($pool) => $body,
+            $crate::store::backend::Db::Sqlite { read, .. } => {
+                sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(read).instrument(span).await
+            }
+            $crate::store::backend::Db::Postgres(pool) => {
+                sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(pool).instrument(span).await
+            }
         }
-    };
+    }};
 }
 
 /// Binds and fetches at most one row, in a transaction.
 macro_rules! fetch_optional {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+    ($tx:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($tx.system(), stringify!($sql));
         $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).await
+            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).instrument(span).await
         })
-    };
+    }};
 }
 
 /// Binds and fetches all rows, in a transaction.
 macro_rules! fetch_all {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+    ($tx:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($tx.system(), stringify!($sql));
         $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).await
+            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).instrument(span).await
         })
-    };
+    }};
 }
 
 /// Binds and executes, in a transaction; gives the number of rows.
 macro_rules! execute {
-    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+    ($tx:expr, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($tx.system(), stringify!($sql));
         $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query($sql) $(.bind($bind))* .execute(conn).await.map(|done| done.rows_affected())
+            sqlx::query($sql) $(.bind($bind))* .execute(conn).instrument(span).await
+                .map(|done| done.rows_affected())
         })
-    };
+    }};
 }
 
-pub(super) use {execute, fetch_all, fetch_optional, on_backend, on_pool};
+pub(super) use {execute, fetch_all, fetch_one, fetch_optional, on_backend};
 
 impl Db {
     /// Opens the database and applies its migrations.
@@ -205,6 +219,14 @@ impl Db {
         Ok(Self::Postgres(pool))
     }
 
+    /// Returns the database's name, as spans have it.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => span::SQLITE,
+            Self::Postgres(_) => span::POSTGRES,
+        }
+    }
+
     /// Begins a transaction that writes. On `SQLite` it takes the write lock at
     /// once: a plain BEGIN takes it late, and can then fail with a BUSY that no
     /// timeout cures.
@@ -243,11 +265,20 @@ impl Db {
 }
 
 impl Transaction {
+    /// Returns the database's name, as spans have it.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => span::SQLITE,
+            Self::Postgres(_) => span::POSTGRES,
+        }
+    }
+
     /// Commits. On an error the outcome is unknown.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        let span = span::of(self.system(), "COMMIT");
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().instrument(span).await,
+            Self::Postgres(tx) => tx.commit().instrument(span).await,
         }
     }
 }

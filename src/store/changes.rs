@@ -1,7 +1,7 @@
 //! The log of changes: one gapless number for each transaction that may alter an
 //! answer, taken as the last thing before its commit.
 
-use super::backend::{execute, fetch_all, fetch_optional, on_pool};
+use super::backend::{execute, fetch_all, fetch_one, fetch_optional};
 use super::{Error, NewRequest, Store, Tx};
 use crate::domain::change::{Change, ChangeNumber, Revision};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -143,9 +143,7 @@ impl Store {
 
     /// Returns the last revision that is committed.
     pub async fn get_head(&self) -> Result<Revision, Error> {
-        let row = on_pool!(self.db, |pool| {
-            sqlx::query_as::<_, HeadRow>(GET_HEAD).fetch_one(pool).await
-        })?;
+        let row = fetch_one!(self.db, HeadRow, GET_HEAD)?;
         Ok(row.into())
     }
 }

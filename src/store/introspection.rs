@@ -3,7 +3,7 @@
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::backend::{fetch_optional, on_pool};
+use super::backend::{fetch_one, fetch_optional};
 use super::row::{corrupt, optional_time};
 use super::scopes;
 use super::token_row::{TokenRow, token_columns, token_joins};
@@ -178,12 +178,8 @@ impl TryFrom<FoundRow> for Found {
 impl Store {
     /// Returns what is known of a lookup, and the head, in one statement.
     pub async fn find_record_by_lookup(&self, lookup: &Lookup) -> Result<Found, Error> {
-        let row = on_pool!(self.db, |pool| {
-            sqlx::query_as::<_, FoundRow>(FIND_RECORD_BY_LOOKUP)
-                .bind(lookup.as_str())
-                .fetch_one(pool)
-                .await
-        })?;
+        let lookup = lookup.as_str();
+        let row = fetch_one!(self.db, FoundRow, FIND_RECORD_BY_LOOKUP, lookup)?;
         row.try_into()
     }
 }

@@ -16,6 +16,7 @@ mod rotation;
 mod row;
 mod scopes;
 mod secrets;
+mod span;
 mod sweeps;
 mod tenants;
 mod token_row;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use backend::{Db, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 /// Each statement, by name, for the test that prepares them on both databases.
 #[doc(hidden)]
@@ -106,20 +108,25 @@ impl Store {
     /// Begins a transaction that writes, once there is a place for it: first come,
     /// first served, within the time that a call waits for a connection.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let place = Arc::clone(&self.writers).acquire_owned();
-        let place = timeout(self.patience, place).await;
-        let place = place.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
-        Ok(Tx {
-            inner: self.db.begin().await?,
-            // It fails for a closed semaphore alone, and this one is never closed.
-            _place: place.ok(),
-        })
+        let span = span::of(self.db.system(), "BEGIN");
+        let begin = async {
+            let place = Arc::clone(&self.writers).acquire_owned();
+            let place = timeout(self.patience, place).await;
+            let place = place.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
+            Ok(Tx {
+                inner: self.db.begin().await?,
+                // It fails for a closed semaphore alone, and this one is never closed.
+                _place: place.ok(),
+            })
+        };
+        begin.instrument(span).await
     }
 
     /// Begins a transaction that reads, all in one snapshot.
     pub async fn snapshot(&self) -> Result<Tx, Error> {
+        let span = span::of(self.db.system(), "SNAPSHOT");
         Ok(Tx {
-            inner: self.db.snapshot().await?,
+            inner: self.db.snapshot().instrument(span).await?,
             _place: None,
         })
     }
