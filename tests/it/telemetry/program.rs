@@ -3,7 +3,7 @@
 use token_authority::pb;
 use tonic::transport::Channel;
 
-use crate::support::traces::Collector;
+use crate::support::traces::{Collector, tree};
 use crate::support::{Actor, Issued, Program};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -54,8 +54,20 @@ async fn the_last_spans_are_sent_at_the_end() {
     let created = spans
         .iter()
         .find(|span| span.0.name == "tokenauthority.v1.TenantService/CreateTenant");
-    assert_eq!(created.unwrap().trace_id(), TRACE);
-    assert!(spans.iter().any(|span| span.0.name == "store.commit"));
+    let created = created.unwrap();
+    assert!(created.is_server());
+    assert_eq!(created.trace_id(), TRACE);
+    assert_eq!(created.parent(), "00f067aa0ba902b7");
+    let tree = tree(&spans, created);
+    for line in [
+        "  authority.authenticate",
+        "    store.find_record_by_lookup",
+        "  authority.create_tenant",
+        "    store.insert_tenant",
+        "    store.commit",
+    ] {
+        assert!(tree.lines().any(|below| below == line), "{line}:\n{tree}");
+    }
 }
 
 #[tokio::test]
