@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test crash audit-load measure-revoke-all check fmt docs proto-baseline
+.PHONY: help build quickstart test crash audit-load measure-revoke-all measure-telemetry check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,6 +21,9 @@ audit-load: ## verify the audit log after 10,000 mutations at once, on both data
 
 measure-revoke-all: ## print what revoking 10 and 50,000 tokens at once takes, on both databases
 	scripts/with-postgres.sh cargo test --locked --test it revoke_all_tokens_many::measure -- --ignored --nocapture --test-threads 1
+
+measure-telemetry: ## print the instructions that telemetry costs an introspection; needs valgrind
+	scripts/measure-telemetry.sh
 
 check: ## format, lints, docs, licences, protocol, scripts; installs nothing
 	scripts/check.sh

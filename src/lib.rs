@@ -15,7 +15,7 @@
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
 //! | [`http`], [`metrics`] | the ops port: liveness, readiness, and what is told in numbers |
 //! | [`tally`] | what is counted in, on every floor but the lowest |
-//! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs |
+//! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs and traces |
 //! | [`cli`] | the command line |
 //!
 //! The same noun has the same file name on every floor: `tokens`, `users`,

@@ -18,7 +18,8 @@ use crate::app::{BoxError, World};
 use crate::config::{Config, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
 use crate::domain::time::SystemClock;
-use crate::{metrics, rpc, telemetry};
+use crate::telemetry::Telemetry;
+use crate::{metrics, rpc};
 
 /// What a wrong command line or configuration exits with (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -132,7 +133,9 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
     forbid_core_dumps();
     let config = read()?;
     std::panic::set_hook(Box::new(rpc::layers::panic_hook));
-    tracing::dispatcher::set_global_default(telemetry::dispatch(&config.telemetry)?)?;
+    // Dropped last, also where something panics: then it sends what is left of traces.
+    let telemetry = Telemetry::start(&config.telemetry)?;
+    tracing::dispatcher::set_global_default(telemetry.dispatch())?;
     let world = World {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),

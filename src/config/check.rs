@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Config, Origin, Problems, Purpose};
 use crate::authority::hasher;
+use crate::telemetry;
 
 /// What Kubernetes leaves a pod between the signal and the end, unless told otherwise.
 const TERMINATION_GRACE: Duration = Duration::from_secs(30);
@@ -59,6 +60,13 @@ impl Config {
             filter.is_ok(),
             &["telemetry.log"],
             "must be a filter such as info or info,token_authority=debug",
+        );
+        let endpoint = self.telemetry.otlp_endpoint.as_deref();
+        require(
+            endpoint.is_none_or(|url| telemetry::endpoint(url).is_some()),
+            &["telemetry.otlp_endpoint"],
+            "must be http://HOST:PORT or https://HOST:PORT; secrets go into \
+             telemetry.otlp_headers_file",
         );
         let url = self.database.url.as_ref();
         require(

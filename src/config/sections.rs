@@ -278,7 +278,7 @@ impl Default for Retention {
     }
 }
 
-/// `[telemetry]`: what is logged.
+/// `[telemetry]`: what is logged and traced.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
@@ -286,6 +286,26 @@ pub struct Telemetry {
     pub log: String,
     /// How.
     pub log_format: LogFormat,
+    /// Where traces are sent, by OTLP over gRPC: `http://HOST:PORT` or
+    /// `https://HOST:PORT`, which trusts the system's roots. Absent, nothing is traced.
+    pub otlp_endpoint: Option<String>,
+    /// A file of headers to send along, a line of `name: value` each.
+    pub otlp_headers_file: Option<PathBuf>,
+    /// How long, in seconds, the collector may take for what it is sent, and the end
+    /// for what is left.
+    #[schemars(range(min = 1, max = 60))]
+    pub otlp_timeout_seconds: u64,
+    /// Spans that may wait to be sent; more are dropped.
+    #[schemars(range(min = 512, max = 100_000))]
+    pub otlp_queue: usize,
+    /// Which part of the traces that begin here is exported. Where a caller's trace goes
+    /// on, the caller has decided.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub sample_ratio: f64,
+    /// The service's name in traces.
+    pub service_name: String,
+    /// What tells this process from others of the service, such as a pod's name.
+    pub service_instance: Option<String>,
 }
 
 impl Default for Telemetry {
@@ -293,6 +313,13 @@ impl Default for Telemetry {
         Self {
             log: String::from("info"),
             log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            otlp_headers_file: None,
+            otlp_timeout_seconds: 5,
+            otlp_queue: 4096,
+            sample_ratio: 1.0,
+            service_name: String::from("token-authority"),
+            service_instance: None,
         }
     }
 }

@@ -176,6 +176,35 @@ fn a_value_of_a_wrong_type_is_not_repeated() {
 }
 
 #[test]
+fn a_share_is_a_number_also_where_it_comes_as_text() {
+    let name = "TOKEN_AUTHORITY_TELEMETRY__SAMPLE_RATIO";
+    for (text, expected) in [("0.25", 0.25), ("1", 1.0), ("0", 0.0)] {
+        let read = read("", &[(name, text)], &[]).unwrap();
+        assert!((read.telemetry.sample_ratio - expected).abs() < f64::EPSILON);
+    }
+    for text in ["-0.1", "1.5", "2", "NaN", "hunter2"] {
+        let error = read("", &[(name, text)], &[]).unwrap_err();
+        assert!(error.contains("telemetry"), "{text}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_collectors_url_has_no_password_and_none_is_repeated() {
+    let name = "TOKEN_AUTHORITY_TELEMETRY__OTLP_ENDPOINT";
+    for url in [
+        "http://me:hunter2@host",
+        "hunter2",
+        "http://host/?key=hunter2",
+    ] {
+        let error = read("", &[(name, url)], &[]).unwrap_err();
+        assert!(error.contains("telemetry.otlp_endpoint: "), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert!(read("", &[(name, "https://collector:4317")], &[]).is_ok());
+}
+
+#[test]
 fn a_broken_file_is_not_repeated() {
     let error = read("[database]\nurl = 'postgres://u:hunter2@h/d\n", &[], &[]).unwrap_err();
     assert!(

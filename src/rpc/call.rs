@@ -5,13 +5,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tonic::{Extensions, Request, Response, Status};
+use tracing::{Instrument as _, Span};
 
-use super::layers::{Deadline, RequestId};
+use super::layers::{Deadline, DoneIn, RequestId, TraceId};
 use super::status::status;
+use crate::authority::access::Rpc;
 use crate::authority::requests::RequestId as IdempotencyKey;
 use crate::authority::{Authority, Call, Caller, Error, OpenCall};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
+use crate::domain::ids::TenantId;
 use crate::domain::reason::Violations;
 use crate::pb;
 
@@ -19,17 +22,27 @@ use crate::pb;
 pub(super) trait Mutation: prost::Message {
     /// Returns the id; empty is none.
     fn request_id(&self) -> &str;
+
+    /// Returns which tenant is named; `active` is the caller's own.
+    fn tenant_id(&self) -> &str;
 }
 
-/// Says of messages that each has a `request_id`.
+/// Says of messages that each has a `request_id`, and a `tenant_id` unless it is about
+/// the caller's own token.
 macro_rules! mutations {
-    ($($request:ident,)+) => {$(
+    ($($request:ident $(of $tenant:literal)?,)+) => {$(
         impl Mutation for pb::$request {
             fn request_id(&self) -> &str {
                 &self.request_id
             }
+
+            fn tenant_id(&self) -> &str {
+                mutations!(@tenant self $($tenant)?)
+            }
         }
     )+};
+    (@tenant $self:ident) => { &$self.tenant_id };
+    (@tenant $self:ident $tenant:literal) => { $tenant };
 }
 
 mutations! {
@@ -37,10 +50,10 @@ mutations! {
     UpdateTokenRequest,
     RotateTokenRequest,
     RevokeTokenRequest,
-    RotateCurrentTokenRequest,
+    RotateCurrentTokenRequest of "active",
     BatchRevokeTokensRequest,
     RevokeAllTokensRequest,
-    RevokeCurrentTokenRequest,
+    RevokeCurrentTokenRequest of "active",
     CreateTenantRequest,
     UpdateTenantRequest,
     SuspendTenantRequest,
@@ -68,8 +81,9 @@ where
     F: Future<Output = Result<R, Error>>,
 {
     let (opened, message) = Opened::of(request)?;
+    let span = span(opened.call.rpc);
     let use_case = use_case(Arc::clone(authority), opened.call, message);
-    answer(use_case.await, &opened.request_id)
+    answer(use_case.instrument(span).await, &opened.request_id)
 }
 
 /// Answers a call with what a changing use case comes to, which goes on when the
@@ -87,15 +101,18 @@ where
 {
     let (opened, message) = Opened::of_mutation(request)?;
     let (call, caller) = (opened.call.clone(), opened.call.caller.clone());
+    let (span, tenant_id) = (span(call.rpc), named(&caller, &message));
     let use_case = use_case(Arc::clone(authority), opened.call, message);
     let owned = Arc::clone(authority);
     // On the heap: a mutation's state is large, and would be copied on its way into
     // the task.
     let done = authority.once_begun(Box::pin(async move { owned.once(&call, use_case).await }));
-    let answered = done.await;
+    let answered = done.instrument(span).await;
     let answered =
         answered.map(|(outcome, revision)| respond(&caller, outcome, revision.to_string()));
-    answer(answered, &opened.request_id)
+    let mut response = answer(answered, &opened.request_id)?;
+    done_in(&mut response, tenant_id);
+    Ok(response)
 }
 
 /// As [`mutate`], for a use case that gives out a value: asked again, it is refused.
@@ -111,18 +128,22 @@ where
 {
     let (opened, message) = Opened::of_mutation(request)?;
     let call = opened.call.clone();
+    let (span, tenant_id) = (span(call.rpc), named(&call.caller, &message));
     let use_case = use_case(Arc::clone(authority), opened.call, message);
     let owned = Arc::clone(authority);
     let done = authority.once_begun(Box::pin(
         async move { owned.once_giving(&call, use_case).await },
     ));
-    answer(done.await, &opened.request_id)
+    let mut response = answer(done.instrument(span).await, &opened.request_id)?;
+    done_in(&mut response, tenant_id);
+    Ok(response)
 }
 
 /// Answers a call that needs no credential with what a changing use case comes to,
 /// which goes on when the caller is gone.
 pub(super) async fn open<M, R, F>(
     authority: &Arc<Authority>,
+    rpc: Rpc,
     request: Request<M>,
     use_case: impl FnOnce(Arc<Authority>, OpenCall, M) -> F,
 ) -> Result<Response<R>, Status>
@@ -130,17 +151,16 @@ where
     R: Send + 'static,
     F: Future<Output = Result<R, Error>> + Send + 'static,
 {
-    let trace_id = trace_id(&request).unwrap_or_default();
     let (_, extensions, message) = request.into_parts();
     let request_id = request_id(&extensions);
     let call = OpenCall {
         call_id: request_id.as_str().to_owned(),
-        trace_id,
+        trace_id: trace_id(&extensions),
         deadline: deadline(&extensions),
     };
     let use_case = use_case(Arc::clone(authority), call, message);
     let done = authority.once_begun(Box::pin(use_case));
-    answer(done.await, &request_id)
+    answer(done.instrument(span(rpc)).await, &request_id)
 }
 
 /// Turns what a use case comes to into an answer.
@@ -164,14 +184,13 @@ impl Opened {
     /// Takes a request apart. That nobody was authenticated for it is a fault of
     /// ours: the RPC has no row in the access table.
     pub(super) fn of<T>(request: Request<T>) -> Result<(Self, T), Status> {
-        let trace_id = trace_id(&request).unwrap_or_default();
         let (_, extensions, message) = request.into_parts();
         let request_id = request_id(&extensions);
         match extensions.get::<Call>() {
             Some(call) => {
                 let call = Call {
                     call_id: request_id.as_str().to_owned(),
-                    trace_id,
+                    trace_id: trace_id(&extensions),
                     ..call.clone()
                 };
                 Ok((Self { call, request_id }, message))
@@ -212,20 +231,27 @@ pub(super) fn deadline(extensions: &Extensions) -> Instant {
     )
 }
 
-/// Returns the trace that the caller says the call is part of, as W3C's Trace Context
-/// (level 1, section 3.2) has it in the header `traceparent`.
-fn trace_id<T>(request: &Request<T>) -> Option<String> {
-    let header = request.metadata().get("traceparent")?.to_str().ok()?;
-    let mut parts = header.split('-');
-    let (version, trace_id) = (parts.next()?, parts.next()?);
-    let hex = |text: &str, digits| {
-        text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let good = hex(version, 2)
-        && version != "ff"
-        && hex(trace_id, 32)
-        && trace_id.bytes().any(|byte| byte != b'0');
-    good.then(|| trace_id.to_owned())
+/// Returns the trace that the call is part of; empty where it is of none.
+fn trace_id(extensions: &Extensions) -> String {
+    let id = extensions.get::<TraceId>();
+    id.map(|id| id.as_str().to_owned()).unwrap_or_default()
+}
+
+/// Returns the span of a use case.
+pub(super) fn span(rpc: Rpc) -> Span {
+    tracing::debug_span!("authority", rpc = rpc.name())
+}
+
+/// Returns which tenant a request names, if it may be one.
+fn named<M: Mutation>(caller: &Caller, message: &M) -> Option<TenantId> {
+    caller.tenant_named(message.tenant_id()).parse().ok()
+}
+
+/// Notes beside a response in which tenant something was done.
+fn done_in<R>(response: &mut Response<R>, tenant_id: Option<TenantId>) {
+    if let Some(tenant_id) = tenant_id {
+        response.extensions_mut().insert(DoneIn(tenant_id));
+    }
 }
 
 /// Refuses what was wrong on the wire.
@@ -234,37 +260,5 @@ pub(super) fn clean(violations: Violations) -> Result<(), Error> {
         Ok(())
     } else {
         Err(violations.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_is_known_by_its_id() {
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let of = |header: &str| {
-            let mut request = Request::new(());
-            let header = header.parse().unwrap();
-            request.metadata_mut().insert("traceparent", header);
-            trace_id(&request)
-        };
-        assert_eq!(
-            of(&format!("00-{id}-00f067aa0ba902b7-01")).as_deref(),
-            Some(id)
-        );
-        for bad in [
-            "",
-            "00",
-            id,
-            &format!("ff-{id}-00f067aa0ba902b7-01"),
-            &format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
-            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            &format!("00-{id}0-00f067aa0ba902b7-01"),
-        ] {
-            assert_eq!(of(bad), None, "{bad}");
-        }
-        assert_eq!(trace_id(&Request::new(())), None);
     }
 }

@@ -7,13 +7,15 @@ use std::task::{Context, Poll};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::{Instant, timeout_at};
+use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 use super::call::deadline;
-use super::layers::RequestId;
+use super::layers::{CalledBy, RequestId, TraceId};
 use super::status::status;
-use crate::authority::access::{Need, Rpc, may_at_all};
+use crate::authority::access::{Effect, Need, Rpc, may_at_all};
 use crate::authority::{Authority, Call, Error};
 
 /// Puts a [`Call`] beside each request to an RPC of the access table that needs a
@@ -78,11 +80,24 @@ where
                 return inner.call(request).await;
             }
             let deadline = deadline(request.extensions());
-            let authenticated = authenticate(&authority, rpc, credential, deadline).await;
+            let span = tracing::debug_span!("authority", rpc = "Authenticate");
+            let authenticated = authenticate(&authority, rpc, credential, deadline);
+            let authenticated = authenticated.instrument(span).await;
             match authenticated {
                 Ok(call) => {
+                    let traced = request.extensions().get::<TraceId>().is_some();
+                    let told = traced || rpc.effect() == Effect::Mutates;
+                    let called_by = CalledBy {
+                        token_id: call.caller.token_id,
+                        tenant_id: call.caller.tenant_id.clone(),
+                    };
                     request.extensions_mut().insert(call);
-                    inner.call(request).await
+                    let mut response = inner.call(request).await?;
+                    // Of a read that goes well nothing is told.
+                    if told || response.extensions().get::<Status>().is_some() {
+                        response.extensions_mut().insert(called_by);
+                    }
+                    Ok(response)
                 }
                 Err(error) => {
                     let request_id = request.extensions().get().cloned();

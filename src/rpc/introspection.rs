@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
 
-use super::call::{Opened, answer as respond};
+use super::call::{Opened, answer as respond, span};
 use super::convert::{inward, outward};
-use super::status;
+use super::layers::PartlyFailed;
+use super::status::message as told;
 use crate::authority::introspect::{Answer, Introspect};
 use crate::authority::{Authority, Error};
 use crate::domain::bounds;
@@ -28,7 +30,8 @@ impl IntrospectionService for Service {
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
         let answered = self.0.introspect(&opened.call.caller, question(message));
-        respond(answered.await.map(answer), &opened.request_id)
+        let answered = answered.instrument(span(opened.call.rpc)).await;
+        respond(answered.map(answer), &opened.request_id)
     }
 
     async fn batch_introspect(
@@ -36,16 +39,27 @@ impl IntrospectionService for Service {
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
         let (opened, message) = Opened::of(request)?;
-        respond(self.batch(&opened, message).await, &opened.request_id)
+        let answered = self.batch(&opened, message);
+        let answered = answered.instrument(span(opened.call.rpc)).await;
+        let (answered, failed) = match answered {
+            Ok((answered, failed)) => (Ok(answered), failed),
+            Err(error) => (Err(error), None),
+        };
+        let mut response = respond(answered, &opened.request_id)?;
+        if let Some(failed) = failed {
+            response.extensions_mut().insert(failed);
+        }
+        Ok(response)
     }
 }
 
 impl Service {
+    /// Answers each question of a batch, and says which could not be.
     async fn batch(
         &self,
         opened: &Opened,
         message: pb::BatchIntrospectRequest,
-    ) -> Result<pb::BatchIntrospectResponse, Error> {
+    ) -> Result<(pb::BatchIntrospectResponse, Option<PartlyFailed>), Error> {
         match message.requests.len() {
             0 => return Err(Error::field("requests", Field::Required)),
             1..=bounds::BATCH => {}
@@ -53,19 +67,24 @@ impl Service {
         }
         self.0.counters().batches.observe(message.requests.len());
         let mut results = Vec::with_capacity(message.requests.len());
+        let mut failed = None;
         for message in message.requests {
             let answered = self.0.introspect(&opened.call.caller, question(message));
             let result = match answered.await {
                 Ok(answered) => BatchResult::Response(answer(answered)),
                 // The rest would fare alike, each after a wait of its own.
                 Err(error @ Error::Unavailable(_)) => return Err(error),
-                Err(error) => BatchResult::Status(status::message(&error, &opened.request_id)),
+                Err(error) => {
+                    let (message, failure) = told(&error, &opened.request_id);
+                    PartlyFailed::add(&mut failed, Code::from_i32(message.code), failure);
+                    BatchResult::Status(message)
+                }
             };
             results.push(pb::BatchIntrospectResult {
                 result: Some(result),
             });
         }
-        Ok(pb::BatchIntrospectResponse { results })
+        Ok((pb::BatchIntrospectResponse { results }, failed))
     }
 }
 

@@ -8,6 +8,7 @@ use super::call::{give, mutate, open, read};
 use super::convert::{inward, outward};
 use super::tokens::token;
 use crate::authority::Authority;
+use crate::authority::access::Rpc;
 use crate::authority::revoke::RevokeCurrentToken;
 use crate::domain::reason::Violations;
 use crate::domain::token::RevokeReason;
@@ -89,11 +90,16 @@ impl SelfService for Service {
         &self,
         request: Request<pb::RevokeExposedTokenRequest>,
     ) -> Result<Response<pb::RevokeExposedTokenResponse>, Status> {
-        open(&self.0, request, |authority, call, message| async move {
-            let value = message.value;
-            authority.revoke_exposed_token(call, &value).await?;
-            Ok(pb::RevokeExposedTokenResponse {})
-        })
+        open(
+            &self.0,
+            Rpc::RevokeExposedToken,
+            request,
+            |authority, call, message| async move {
+                let value = message.value;
+                authority.revoke_exposed_token(call, &value).await?;
+                Ok(pb::RevokeExposedTokenResponse {})
+            },
+        )
         .await
     }
 }

@@ -1,8 +1,10 @@
 //! The only map from a failure to a status: its code, its reason, the constant
 //! sentence, the details and the level at which it is logged stand in one match,
-//! so that no two lists can disagree. A cause is logged here, once, and never sent.
+//! so that no two lists can disagree. A cause goes along for the log, and is never sent.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -25,8 +27,8 @@ const VIOLATION_BYTES: usize = 5 * 1024;
 /// The metadata that says how many violations found no room.
 const OMITTED: &str = "omitted_violations";
 
-/// At which level a failure is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// At which level a failure is logged; the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Severity {
     /// A fault of ours.
     Error,
@@ -220,27 +222,56 @@ impl<'e> Outcome<'e> {
         details
     }
 
-    /// Logs the failure: the only place that does.
-    fn log(&self) {
-        /// Logs at a level, which the macros want to be a constant.
-        macro_rules! event {
-            ($level:ident) => {
-                tracing::$level!(
-                    error.reason = self.reason,
-                    error.code = code_name(self.code),
-                    error.chain = self.cause.map(chain::line),
-                    "the call failed"
-                )
-            };
-        }
-        match self.severity {
-            Severity::Error => event!(error),
-            Severity::Warn => event!(warn),
-            Severity::Info => event!(info),
-            Severity::Debug => event!(debug),
+    /// Returns what the log is told.
+    fn failure(&self) -> Failure {
+        Failure {
+            reason: self.reason,
+            severity: self.severity,
+            chain: self.cause.map(chain::line),
         }
     }
 }
+
+/// What the log is told of a failure. It goes along with the status, as its source,
+/// to where calls end.
+#[derive(Clone)]
+pub(super) struct Failure {
+    reason: &'static str,
+    severity: Severity,
+    chain: Option<String>,
+}
+
+impl Failure {
+    /// Returns the reason's name.
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Returns at which level it is logged.
+    pub(super) fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Returns the failure and its causes, where somebody must look at them.
+    pub(super) fn chain(&self) -> Option<&str> {
+        self.chain.as_deref()
+    }
+}
+
+// A status shows its source where it is printed: the causes are for the log alone.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// Returns the violations that find room, in their order, and notes the reason of
 /// each field, its first where it has several.
@@ -272,23 +303,27 @@ fn bad_request(
     told
 }
 
-/// Turns a failure into what the caller is told, and logs it.
+/// Turns a failure into what the caller is told, and sends along what the log is told.
 pub fn status(error: &Error, request_id: &RequestId) -> Status {
     let outcome = Outcome::of(error);
-    outcome.log();
-    Status::with_error_details(outcome.code, outcome.sentence, outcome.details(request_id))
+    let details = outcome.details(request_id);
+    let mut status = Status::with_error_details(outcome.code, outcome.sentence, details);
+    status.set_source(Arc::new(outcome.failure()));
+    status
 }
 
-/// Turns a failure into the message that tells it inside an answer, and logs it:
-/// what a call of its own would have been told.
-pub fn message(error: &Error, request_id: &RequestId) -> tonic_types::Status {
+/// Turns a failure into the message that tells it inside an answer, what a call of its
+/// own would have been told, and what the log is told.
+pub(super) fn message(error: &Error, request_id: &RequestId) -> (tonic_types::Status, Failure) {
     let status = status(error, request_id);
     // The details are such a message already.
-    prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
-        code: status.code().into(),
-        message: status.message().to_owned(),
-        details: Vec::new(),
-    })
+    let message =
+        prost::Message::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        });
+    (message, Outcome::of(error).failure())
 }
 
 /// Returns the code's name as gRPC writes it.

@@ -50,13 +50,6 @@ impl Capture {
     }
 }
 
-/// Runs this and returns its result and the lines that it logged.
-pub(super) fn captured<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
-    let capture = Capture::begin();
-    let result = run();
-    (result, capture.end())
-}
-
 /// Returns a request's id.
 pub(super) fn request_id(text: &str) -> RequestId {
     RequestId::given(text).unwrap()

@@ -11,8 +11,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _};
+use tracing::Instrument as _;
 
-use super::{Connections, Error};
+use super::{Connections, Error, span};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
@@ -93,17 +94,19 @@ macro_rules! on_backend {
 /// Binds and fetches one row, on whichever pool serves reads.
 macro_rules! fetch_one {
     ($db:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
         let asked_at = std::time::Instant::now();
+        let span = $crate::store::span::of($db.system(), stringify!($sql));
         macro_rules! on {
             ($pool:expr) => {
-                match $pool.acquire().await {
-                    Ok(mut conn) => {
-                        let access = $crate::store::counters::Access::Read;
-                        $db.counters.waits.observe(access, asked_at.elapsed());
-                        sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(&mut *conn).await
-                    }
-                    Err(error) => Err(error),
+                async {
+                    let mut conn = $pool.acquire().await?;
+                    let access = $crate::store::counters::Access::Read;
+                    $db.counters.waits.observe(access, asked_at.elapsed());
+                    sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(&mut *conn).await
                 }
+                .instrument(span)
+                .await
             };
         }
         let fetched = match &*$db {
@@ -116,9 +119,11 @@ macro_rules! fetch_one {
 
 /// Binds and fetches at most one row, in a transaction.
 macro_rules! fetch_optional {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+    ($tx:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($tx.system(), stringify!($sql));
         let fetched = $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).await
+            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).instrument(span).await
         });
         $tx.counters.told(fetched)
     }};
@@ -126,9 +131,11 @@ macro_rules! fetch_optional {
 
 /// Binds and fetches all rows, in a transaction.
 macro_rules! fetch_all {
-    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {{
+    ($tx:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($tx.system(), stringify!($sql));
         let fetched = $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).await
+            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).instrument(span).await
         });
         $tx.counters.told(fetched)
     }};
@@ -136,9 +143,12 @@ macro_rules! fetch_all {
 
 /// Binds and executes, in a transaction; gives the number of rows.
 macro_rules! execute {
-    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+    ($tx:expr, $sql:ident $(, $bind:expr)* $(,)?) => {{
+        use tracing::Instrument as _;
+        let span = $crate::store::span::of($tx.system(), stringify!($sql));
         let done = $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query($sql) $(.bind($bind))* .execute(conn).await.map(|done| done.rows_affected())
+            sqlx::query($sql) $(.bind($bind))* .execute(conn).instrument(span).await
+                .map(|done| done.rows_affected())
         });
         $tx.counters.told(done)
     }};
@@ -230,6 +240,14 @@ impl Db {
         Ok(Self::Postgres(pool))
     }
 
+    /// Returns the database's name, as spans have it.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => span::SQLITE,
+            Self::Postgres(_) => span::POSTGRES,
+        }
+    }
+
     /// Begins a transaction that writes. On `SQLite` it takes the write lock at
     /// once: a plain BEGIN takes it late, and can then fail with a BUSY that no
     /// timeout cures.
@@ -286,11 +304,20 @@ impl Db {
 }
 
 impl Transaction {
+    /// Returns the database's name, as spans have it.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => span::SQLITE,
+            Self::Postgres(_) => span::POSTGRES,
+        }
+    }
+
     /// Commits. On an error the outcome is unknown.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+        let span = span::of(self.system(), "COMMIT");
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().instrument(span).await,
+            Self::Postgres(tx) => tx.commit().instrument(span).await,
         }
     }
 }

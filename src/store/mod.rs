@@ -17,6 +17,7 @@ mod rotation;
 mod row;
 mod scopes;
 mod secrets;
+mod span;
 mod sweeps;
 mod tenants;
 mod token_row;
@@ -47,6 +48,7 @@ use backend::{Db, Transaction};
 use counters::{Lasting, Watched};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 /// Each statement, by name, for the test that prepares them on both databases.
 #[doc(hidden)]
@@ -117,24 +119,30 @@ impl Store {
     /// Begins a transaction that writes, once there is a place for it: first come,
     /// first served, within the time that a call waits for a connection.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let asked_at = Instant::now();
-        let place = Arc::clone(&self.writers).acquire_owned();
-        let place = timeout(self.patience, place).await;
-        let place = place.map_err(|_| sqlx::Error::PoolTimedOut);
-        let place = self.db.counters.told(place)?;
-        let (inner, lasting) = self.db.begin(Access::Write, asked_at).await?;
-        Ok(Tx {
-            inner,
-            events: 0,
-            _lasting: lasting,
-            // It fails for a closed semaphore alone, and this one is never closed.
-            _place: place.ok(),
-        })
+        let span = span::of(self.db.system(), "BEGIN");
+        let begin = async {
+            let asked_at = Instant::now();
+            let place = Arc::clone(&self.writers).acquire_owned();
+            let place = timeout(self.patience, place).await;
+            let place = place.map_err(|_| sqlx::Error::PoolTimedOut);
+            let place = self.db.counters.told(place)?;
+            let (inner, lasting) = self.db.begin(Access::Write, asked_at).await?;
+            Ok(Tx {
+                inner,
+                events: 0,
+                _lasting: lasting,
+                // It fails for a closed semaphore alone, and this one is never closed.
+                _place: place.ok(),
+            })
+        };
+        begin.instrument(span).await
     }
 
     /// Begins a transaction that reads, all in one snapshot.
     pub async fn snapshot(&self) -> Result<Tx, Error> {
-        let (inner, lasting) = self.db.begin(Access::Read, Instant::now()).await?;
+        let span = span::of(self.db.system(), "SNAPSHOT");
+        let begun = self.db.begin(Access::Read, Instant::now());
+        let (inner, lasting) = begun.instrument(span).await?;
         Ok(Tx {
             inner,
             events: 0,

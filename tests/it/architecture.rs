@@ -30,6 +30,7 @@ const ALONE: [(&[&str], &[&str]); 2] = [
             "src/app/",
             "src/health.rs",
             "src/telemetry.rs",
+            "src/telemetry/",
             "src/cli.rs",
             "src/cli/",
             "src/client.rs",

@@ -56,6 +56,8 @@ mod support;
 #[cfg(test)]
 mod sweeper;
 #[cfg(test)]
+mod telemetry;
+#[cfg(test)]
 mod transport;
 #[cfg(test)]
 mod usage;

@@ -5,6 +5,7 @@ mod audit;
 mod flow;
 mod redaction;
 mod revocations;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,11 +17,14 @@ use token_authority::domain::base62;
 use token_authority::pb;
 
 use self::flow::Flow;
+use crate::support::traces::{Collector, Traces};
 use crate::support::{Actor, Backend, TestServer, both_backends, self_service};
 
 both_backends!(no_secret_leaves_its_place);
 
 async fn no_secret_leaves_its_place(backend: Backend) {
+    let collector = Collector::start();
+    let exported = Traces::to(&collector.url(), |_| {});
     let mut t = TestServer::start(backend).await;
     t.expect_alarms();
     let mut flow = Flow::new(&t);
@@ -35,6 +39,7 @@ async fn no_secret_leaves_its_place(backend: Backend) {
     let needles = Needles::of(&t).await;
     let logs = t.logs.text();
     needles.assert_absent("the logs", &logs, &words(&logs));
+    traces::assert_discreet(&exported, &collector, &needles).await;
     for (what, bytes) in &flow.heard {
         let text = String::from_utf8_lossy(bytes);
         needles.assert_absent(what, &text, &text);

@@ -1,14 +1,16 @@
 //! What happens to every call before a service sees it, in the one order that is
 //! right: it gets its id, its span, a guard against panics; a browser's is refused;
-//! it gets its deadline. One layer and not five, so that the order is read in one
+//! it gets its deadline; how it ended is told. One layer and not six, so that the order is read in one
 //! place and a call costs one allocation. Knows nothing about callers.
 
 mod calls;
 mod deadline;
+mod ending;
 mod panic;
 mod request_id;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,9 +23,13 @@ use tracing::{Instrument, Span};
 
 pub use calls::{Calls, Method};
 pub use deadline::Deadline;
+pub(super) use ending::{CalledBy, DoneIn, PartlyFailed};
 pub use panic::panic_hook;
 pub use request_id::{HEADER as REQUEST_ID_HEADER, RequestId};
+pub use trace::TraceId;
 
+use self::ending::UnderWay;
+use self::trace::Trace;
 use super::limits::Limits;
 use super::status::status;
 use crate::authority::Error;
@@ -95,14 +101,14 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // The instance that was polled ready serves; its clone waits for the next
         // call.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let running = self.layers.calls.begin(request.uri().path());
         let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
-        let span = span(request.uri().path(), &request_id);
+        let (span, under_way) = begin(&mut request, &request_id);
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
         // From when the call came, however late it is polled.
         let stays = stays(request.uri().path());
@@ -114,6 +120,9 @@ where
                 let mut response = answered.unwrap_or_else(|panicked| {
                     status(&Error::internal(panicked), &request_id).into_http()
                 });
+                if let Some(under_way) = under_way {
+                    under_way.answered(&response);
+                }
                 request_id.stamp(response.headers_mut());
                 running.answered(&response);
                 Ok(response)
@@ -123,15 +132,29 @@ where
     }
 }
 
-/// Returns the span of a call; none for those that probes make all the time.
-fn span(path: &str, request_id: &RequestId) -> Span {
+/// Begins the span of a call, under its caller's, and to watch how the call ends. Those
+/// that probes make all the time have neither.
+fn begin(request: &mut Request<Body>, request_id: &RequestId) -> (Span, Option<UnderWay>) {
+    let path = request.uri().path();
     if is_probe(path) {
-        return Span::none();
+        return (Span::none(), None);
     }
+    let rpc = Rpc::from_path(path);
     // A path that nobody serves is the caller's text, and may be a value gone astray.
-    let method = Rpc::from_path(path).map_or("unknown", Rpc::path);
+    let method = rpc.map_or("unknown", Rpc::path);
     let method = method.strip_prefix('/').unwrap_or(method);
-    tracing::info_span!("rpc", rpc.method = method, request.id = request_id.as_str())
+    let span = tracing::info_span!(
+        "rpc",
+        rpc.method = method,
+        request.id = request_id.as_str(),
+        trace_id = tracing::field::Empty
+    );
+    let trace = Trace::begin(&span, request.headers());
+    let under_way = UnderWay::new(rpc, span.clone(), &trace);
+    if let Some(id) = trace.id {
+        request.extensions_mut().insert(id);
+    }
+    (span, Some(under_way))
 }
 
 /// Returns whether the call is of health or reflection.

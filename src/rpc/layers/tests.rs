@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service as _, ServiceExt, service_fn};
 
 use super::*;
 use crate::domain::bounds;
@@ -259,6 +259,138 @@ async fn a_call_has_a_span_and_a_probe_has_none() {
         "{served:?}"
     );
     assert!(!lines.concat().contains("astray"), "{lines:?}");
+}
+
+/// Returns the lines of a log that tell how calls ended.
+fn endings(capture: Capture) -> Vec<String> {
+    let lines = capture.end().into_iter();
+    lines.filter(|line| line.contains("duration_ms=")).collect()
+}
+
+#[tokio::test]
+async fn a_change_is_one_line_and_a_read_or_a_probe_is_none() {
+    let capture = Capture::begin();
+    for path in [READ, MUTATION, WATCH, "/a.path/ThatNobodyServes"] {
+        serve(request(path, &[]), fine).await;
+    }
+    let told = endings(capture);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains(" INFO rpc{"), "{told:?}");
+    assert!(told[0].contains("the call was done"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_is_one_line() {
+    for (path, level) in [(READ, "DEBUG"), (MUTATION, "INFO")] {
+        for begun in [true, false] {
+            let capture = Capture::begin();
+            let layers = Layers::new(
+                Arc::new(Zeros),
+                |path| path == MUTATION,
+                Limits::default(),
+                Arc::default(),
+            );
+            let mut call = layers
+                .layer(service_fn(never))
+                .call(request(path, &[("x-request-id", "r-7")]));
+            if begun {
+                let poll = |cx: &mut Context<'_>| Poll::Ready(call.as_mut().poll(cx).is_pending());
+                assert!(std::future::poll_fn(poll).await);
+            }
+            drop(call);
+            let told = endings(capture);
+            assert_eq!(told.len(), 1, "{told:?}");
+            for word in [
+                level,
+                "r-7",
+                "the caller is gone",
+                "error.code=\"CANCELLED\"",
+            ] {
+                assert!(told[0].contains(word), "{told:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_fails_is_one_line_at_the_level_of_its_failure() {
+    for (error, level) in [
+        (Error::internal("why"), "ERROR"),
+        (Error::Unavailable("why".into()), "WARN"),
+        (Error::Unauthenticated, "INFO"),
+        (Error::EtagMismatch, "DEBUG"),
+    ] {
+        let reason = super::super::status::Outcome::of(&error).reason;
+        let failed = status(&error, &RequestId::unknown());
+        let service = move |_| {
+            let failed = failed.clone();
+            async { Ok(failed.into_http()) }
+        };
+        let capture = Capture::begin();
+        serve(request(MUTATION, &[]), service).await;
+        let told = endings(capture);
+        assert_eq!(told.len(), 1, "{told:?}");
+        let reason = format!("error.reason=\"{reason}\"");
+        for word in [level, "the call failed", &reason] {
+            assert!(told[0].contains(word), "{word}: {told:?}");
+        }
+        let somebody_must_look = matches!(level, "ERROR" | "WARN");
+        assert_eq!(told[0].contains("why"), somebody_must_look, "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_can_not_be_read_is_one_line() {
+    let service = |_| async { Ok(Status::internal("failed to decode").into_http()) };
+    let capture = Capture::begin();
+    serve(request(MUTATION, &[]), service).await;
+    let told = endings(capture);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("DEBUG"), "{told:?}");
+    assert!(!told[0].contains("decode"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_code_in_a_header_alone_is_a_failure() {
+    let service = |_| async {
+        let mut response = Response::new(Body::empty());
+        let code = HeaderValue::from_static("12");
+        response.headers_mut().insert("grpc-status", code);
+        Ok(response)
+    };
+    let capture = Capture::begin();
+    serve(request("/a.path/ThatNobodyServes", &[]), service).await;
+    let told = endings(capture);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for word in [
+        "DEBUG",
+        "rpc.method=\"unknown\"",
+        "error.code=\"UNIMPLEMENTED\"",
+    ] {
+        assert!(told[0].contains(word), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn lines_name_the_callers_trace_and_the_service_knows_it() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let service = move |request: Request<Body>| {
+        let id = request.extensions().get::<TraceId>();
+        assert_eq!(id.unwrap().as_str(), trace);
+        fine(request)
+    };
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let capture = Capture::begin();
+    serve(request(MUTATION, &[("traceparent", parent)]), service).await;
+    let told = endings(capture);
+    assert!(told[0].contains(trace), "{told:?}");
+    let without = |request: Request<Body>| {
+        assert!(request.extensions().get::<TraceId>().is_none());
+        fine(request)
+    };
+    let capture = Capture::begin();
+    serve(request(MUTATION, &[("traceparent", "00-0-0-01")]), without).await;
+    assert!(!endings(capture)[0].contains("trace_id"));
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Dispatch;
 use tracing::dispatcher::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt as _};
+use tracing_subscriber::registry::Registry;
 
 /// The lines that were logged.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,18 @@ pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 thread_local! {
     /// What all threads of a test's runtime log to, if it has several.
     static SHARED: RefCell<Option<(Logs, Dispatch)>> = const { RefCell::new(None) };
+}
+
+/// The layer that writes lines.
+type Plain = fmt::Layer<Registry, fmt::format::DefaultFields, fmt::format::Format, Logs>;
+
+/// What a thread shares until this is dropped.
+pub(crate) struct Shared;
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        SHARED.set(None);
+    }
 }
 
 impl Logs {
@@ -28,6 +42,18 @@ impl Logs {
             (logs, dispatch)
         });
         (logs, tracing::dispatcher::set_default(&dispatch))
+    }
+
+    /// Has everything that this thread will capture go to a layer, too.
+    pub(crate) fn share_with(layer: impl Layer<Layered<Plain, Registry>> + Send + Sync) -> Shared {
+        let logs = Self::default();
+        let plain = tracing_subscriber::fmt::layer()
+            .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(logs.clone());
+        let dispatch = tracing_subscriber::registry().with(plain).with(layer);
+        SHARED.set(Some((logs, dispatch.into())));
+        Shared
     }
 
     fn dispatch(&self, level: tracing::Level) -> Dispatch {

@@ -14,6 +14,7 @@ pub(crate) mod raw;
 mod rows;
 mod server;
 pub(crate) mod tokens;
+pub(crate) mod traces;
 
 pub(crate) use actor::{Actor, Issued, gives_value, refusal, refused};
 pub(crate) use clock::{ManualClock, SeededEntropy};

@@ -28,8 +28,18 @@ impl Program {
         temporary: &Path,
         environment: &[(&str, String)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_token-authority"))
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token-authority"));
+        command.args(arguments);
+        Self::start_command(command, temporary, environment)
+    }
+
+    /// Starts a command in a directory, with these variables in its environment.
+    pub(crate) fn start_command(
+        mut command: Command,
+        temporary: &Path,
+        environment: &[(&str, String)],
+    ) -> Self {
+        let mut child = command
             .current_dir(temporary)
             .env_clear()
             .env("TMPDIR", temporary)

@@ -1,0 +1,245 @@
+//! How a call ended: the one place where that is told, to the log and to the trace.
+
+use std::time::Duration;
+
+use http::Response;
+use opentelemetry::trace::Status as SpanStatus;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tracing::Span;
+use tracing::field::display;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::trace::Trace;
+use crate::authority::access::{Effect, Rpc};
+use crate::domain::ids::{TenantId, TokenId};
+use crate::rpc::status::{Failure, Severity, code_name};
+
+/// Who called. Beside a response, so that whoever tells of the call can name it.
+#[derive(Clone, Debug)]
+pub(in crate::rpc) struct CalledBy {
+    pub(in crate::rpc) token_id: TokenId,
+    pub(in crate::rpc) tenant_id: TenantId,
+}
+
+/// The tenant in which something was done. Beside a response.
+#[derive(Clone, Debug)]
+pub(in crate::rpc) struct DoneIn(pub(in crate::rpc) TenantId);
+
+/// What failed of a call that did not. Beside a response.
+#[derive(Clone, Debug)]
+pub(in crate::rpc) struct PartlyFailed {
+    /// How many of its parts.
+    pub(in crate::rpc) parts: usize,
+    /// The worst failure, the first of several.
+    pub(in crate::rpc) worst: Failure,
+    /// Its code.
+    pub(in crate::rpc) code: Code,
+}
+
+impl PartlyFailed {
+    /// Adds the failure of one more part.
+    pub(in crate::rpc) fn add(all: &mut Option<Self>, code: Code, failure: Failure) {
+        let parts = all.as_ref().map_or(0, |all| all.parts) + 1;
+        *all = match all.take() {
+            // The least is the worst.
+            Some(all) if all.worst.severity() <= failure.severity() => Some(Self { parts, ..all }),
+            _ => Some(Self {
+                parts,
+                worst: failure,
+                code,
+            }),
+        };
+    }
+}
+
+/// A call that is under way. Dropped before it was answered, it tells that its
+/// caller is gone.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    /// None for a path that nobody serves.
+    rpc: Option<Rpc>,
+    began: Instant,
+    span: Span,
+    exported: bool,
+    told: bool,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+struct Ended<'a> {
+    code: Code,
+    took: Duration,
+    failure: Option<&'a Failure>,
+    partly: Option<&'a PartlyFailed>,
+    caller: Option<&'a CalledBy>,
+    tenant: Option<&'a DoneIn>,
+}
+
+impl UnderWay {
+    /// Begins with a call.
+    pub(super) fn new(rpc: Option<Rpc>, span: Span, trace: &Trace) -> Self {
+        Self {
+            rpc,
+            began: Instant::now(),
+            span,
+            exported: trace.exported,
+            told: false,
+        }
+    }
+
+    /// Tells how the call was answered.
+    pub(super) fn answered(mut self, response: &Response<Body>) {
+        let extensions = response.extensions();
+        let status = extensions.get::<Status>();
+        let source = status.and_then(std::error::Error::source);
+        self.tell(&Ended {
+            code: status.map_or_else(|| bare_code(response), Status::code),
+            took: self.began.elapsed(),
+            failure: source.and_then(|source| source.downcast_ref()),
+            partly: extensions.get(),
+            caller: extensions.get(),
+            tenant: extensions.get(),
+        });
+    }
+
+    fn tell(&mut self, ended: &Ended<'_>) {
+        self.told = true;
+        ended.log(self.rpc);
+        if self.exported {
+            ended.trace(&self.span);
+        }
+    }
+}
+
+/// Returns the code of a response that no status was made for: one to a path that nobody
+/// serves says it in a header alone, one that goes well not at all.
+fn bare_code(response: &Response<Body>) -> Code {
+    let header = response.headers().get(Status::GRPC_STATUS);
+    header.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.told {
+            let took = self.began.elapsed();
+            self.tell(&Ended {
+                code: Code::Cancelled,
+                took,
+                failure: None,
+                partly: None,
+                caller: None,
+                tenant: None,
+            });
+        }
+    }
+}
+
+impl Ended<'_> {
+    /// Logs what failed, and what changed something: one line.
+    fn log(&self, rpc: Option<Rpc>) {
+        let mutates = rpc.is_some_and(|rpc| rpc.effect() == Effect::Mutates);
+        let duration_ms = self.took.as_secs_f64() * 1000.0;
+        let duration_ms = (duration_ms * 1000.0).round() / 1000.0;
+        let token_id = self.caller.map(|caller| display(caller.token_id));
+        let caller_tenant = self.caller.map(|caller| display(&caller.tenant_id));
+        /// Logs at a level, which the macros want to be a constant.
+        macro_rules! event {
+            ($level:ident, $failure:expr, $code:expr, $parts:expr, $words:literal) => {
+                tracing::$level!(
+                    error.reason = $failure.map(Failure::reason),
+                    error.code = code_name($code),
+                    error.chain = $failure.and_then(Failure::chain),
+                    error.parts = $parts,
+                    duration_ms,
+                    caller.token.id = token_id,
+                    caller.tenant.id = caller_tenant,
+                    $words
+                )
+            };
+        }
+        macro_rules! failed {
+            ($failure:expr, $severity:expr, $code:expr, $parts:expr, $words:literal) => {
+                match $severity {
+                    Severity::Error => event!(error, $failure, $code, $parts, $words),
+                    Severity::Warn => event!(warn, $failure, $code, $parts, $words),
+                    Severity::Info => event!(info, $failure, $code, $parts, $words),
+                    Severity::Debug => event!(debug, $failure, $code, $parts, $words),
+                }
+            };
+        }
+        let none: Option<u64> = None;
+        match (self.code, self.partly) {
+            (Code::Ok, Some(partly)) => failed!(
+                Some(&partly.worst),
+                partly.worst.severity(),
+                partly.code,
+                u64::try_from(partly.parts).ok(),
+                "parts of the call failed"
+            ),
+            (Code::Ok, None) if mutates => tracing::info!(
+                duration_ms,
+                caller.token.id = token_id,
+                caller.tenant.id = caller_tenant,
+                tenant.id = self.tenant.map(|tenant| display(&tenant.0)),
+                "the call was done"
+            ),
+            (Code::Ok, None) => {}
+            // What has begun goes on, so whether it was done stands in the audit log.
+            (Code::Cancelled, _) if mutates => failed!(
+                self.failure,
+                Severity::Info,
+                self.code,
+                none,
+                "the caller is gone"
+            ),
+            (Code::Cancelled, _) => failed!(
+                self.failure,
+                Severity::Debug,
+                self.code,
+                none,
+                "the caller is gone"
+            ),
+            // Without a failure of ours it is a request that can't be read, or a path
+            // that nobody serves.
+            (code, _) => failed!(
+                self.failure,
+                self.failure.map_or(Severity::Debug, Failure::severity),
+                code,
+                none,
+                "the call failed"
+            ),
+        }
+    }
+
+    /// Tells the trace, in the words of OpenTelemetry's conventions. A refusal is an
+    /// answer and no error of this service.
+    fn trace(&self, span: &Span) {
+        let code: i32 = self.code.into();
+        span.set_attribute("rpc.grpc.status_code", i64::from(code));
+        if let Some(caller) = self.caller {
+            span.set_attribute("caller.token.id", caller.token_id.to_string());
+            span.set_attribute("caller.tenant.id", caller.tenant_id.to_string());
+        }
+        if let Some(tenant) = self.tenant {
+            span.set_attribute("tenant.id", tenant.0.to_string());
+        }
+        let partly = self.partly.map(|partly| &partly.worst);
+        let reason = self.failure.or(partly).map(Failure::reason);
+        if let Some(reason) = reason {
+            span.set_attribute("error.type", reason);
+        }
+        if matches!(
+            self.code,
+            Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Unimplemented
+                | Code::Internal
+                | Code::Unavailable
+                | Code::DataLoss
+        ) {
+            span.set_status(SpanStatus::error(reason.unwrap_or(code_name(self.code))));
+        }
+    }
+}
