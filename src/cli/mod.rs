@@ -1,7 +1,19 @@
-//! The command line.
+//! The command line: of the server, and of who calls one.
+#![expect(dead_code, reason = "the nouns that use it come one after the other")]
 
+mod address;
+mod connection;
+mod failure;
+mod input;
+mod moments;
+mod output;
+mod profiles;
 mod quickstart;
 mod serve;
+mod session;
+mod settings;
+mod whoami;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -11,6 +23,9 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use self::failure::{Context, Failure};
+use self::session::Session;
+use self::settings::ClientArguments;
 use crate::app::{BoxError, World};
 use crate::config::{self, Config, Flag, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
@@ -40,6 +55,11 @@ enum Command {
     Bootstrap(ServerArguments),
     /// Brings the database's schema up to date, and ends
     Migrate(ServerArguments),
+    /// Says who the caller is, where and until when, and so whether the server is reached
+    Whoami {
+        #[command(flatten)]
+        client: ClientArguments,
+    },
     /// Prints a generated document
     Docs {
         #[command(subcommand)]
@@ -122,6 +142,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => start(|| arguments.read(Purpose::Serve), serve::serve),
         Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
+        Command::Whoami { client } => return call(client, whoami::run),
         Command::Docs {
             document: Document::Errors,
         } => print(&rpc::error_table::markdown()).map_err(BoxError::from),
@@ -164,6 +185,45 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
         .enable_all()
         .build()?;
     runtime.block_on(run(config, world))
+}
+
+/// Calls a server: connects, runs, and says what went wrong.
+fn call(
+    client: ClientArguments,
+    run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> ExitCode {
+    forbid_core_dumps();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(call_in(client, run)),
+        Err(error) => Err((Failure::from(error), None)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((failure, said)) => {
+            let said = said.unwrap_or_else(|| failure.lines(&Context::default()));
+            // Nobody is left to be told that telling failed.
+            let _ = std::io::stderr().lock().write_all(said.as_bytes());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// As [`call`]; a failure comes with the lines that say it, where a session was open.
+async fn call_in(
+    client: ClientArguments,
+    run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), (Failure, Option<String>)> {
+    let settings = client.settings(&config::environment());
+    let settings = settings.map_err(|failure| (failure, None))?;
+    let session = Session::open(settings).await;
+    let session = session.map_err(|failure| (failure, None))?;
+    run(&session).await.map_err(|failure| {
+        let said = session.told(&failure);
+        (failure, Some(said))
+    })
 }
 
 /// Keeps values out of core dumps, and of the reach of debuggers. Where the system knows

@@ -292,7 +292,7 @@ pub fn message(error: &Error, request_id: &RequestId) -> tonic_types::Status {
 }
 
 /// Returns the code's name as gRPC writes it.
-pub(super) fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
