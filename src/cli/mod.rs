@@ -7,6 +7,7 @@ mod failure;
 mod input;
 mod moments;
 mod output;
+mod profile;
 mod profiles;
 mod quickstart;
 mod serve;
@@ -55,6 +56,11 @@ enum Command {
     Bootstrap(ServerArguments),
     /// Brings the database's schema up to date, and ends
     Migrate(ServerArguments),
+    /// Keeps servers and tokens under names, so that they are not given on each call
+    Profile {
+        #[command(subcommand)]
+        command: profile::Command,
+    },
     /// Says who the caller is, where and until when, and so whether the server is reached
     Whoami {
         #[command(flatten)]
@@ -142,6 +148,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => start(|| arguments.read(Purpose::Serve), serve::serve),
         Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
+        Command::Profile { command } => return exit(command.run().map_err(unopened)),
         Command::Whoami { client } => return call(client, whoami::run),
         Command::Docs {
             document: Document::Errors,
@@ -187,7 +194,10 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
     runtime.block_on(run(config, world))
 }
 
-/// Calls a server: connects, runs, and says what went wrong.
+/// A failure, and the lines that say it.
+type Said = (Failure, String);
+
+/// Calls a server: connects, and runs.
 fn call(
     client: ClientArguments,
     run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
@@ -196,34 +206,40 @@ fn call(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let ended = match runtime {
+    exit(match runtime {
         Ok(runtime) => runtime.block_on(call_in(client, run)),
-        Err(error) => Err((Failure::from(error), None)),
-    };
+        Err(error) => Err(unopened(error.into())),
+    })
+}
+
+async fn call_in(
+    client: ClientArguments,
+    run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Said> {
+    let settings = client.settings(&config::environment()).map_err(unopened)?;
+    let session = Session::open(settings).await.map_err(unopened)?;
+    run(&session).await.map_err(|failure| {
+        let said = session.told(&failure);
+        (failure, said)
+    })
+}
+
+/// Returns what went wrong where there is no session.
+fn unopened(failure: Failure) -> Said {
+    let said = failure.lines(&Context::default());
+    (failure, said)
+}
+
+/// Says what went wrong, and returns what the program exits with.
+fn exit(ended: Result<(), Said>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err((failure, said)) => {
-            let said = said.unwrap_or_else(|| failure.lines(&Context::default()));
             // Nobody is left to be told that telling failed.
             let _ = std::io::stderr().lock().write_all(said.as_bytes());
             ExitCode::from(failure.code())
         }
     }
-}
-
-/// As [`call`]; a failure comes with the lines that say it, where a session was open.
-async fn call_in(
-    client: ClientArguments,
-    run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
-) -> Result<(), (Failure, Option<String>)> {
-    let settings = client.settings(&config::environment());
-    let settings = settings.map_err(|failure| (failure, None))?;
-    let session = Session::open(settings).await;
-    let session = session.map_err(|failure| (failure, None))?;
-    run(&session).await.map_err(|failure| {
-        let said = session.told(&failure);
-        (failure, Some(said))
-    })
 }
 
 /// Keeps values out of core dumps, and of the reach of debuggers. Where the system knows
