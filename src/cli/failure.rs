@@ -18,19 +18,17 @@ use crate::rpc::status::{DOMAIN, code_name};
 const FAILED: u8 = 1;
 
 /// The fields of requests that have another name as a flag.
-const FLAGS: [(&str, &str); 12] = [
-    ("agent_id", "--agent"),
-    ("display_name", "--display-name"),
-    ("expire_before", "--expiring-before"),
+const FLAGS: [(&str, &str); 10] = [
+    ("expected_kind", "--kind"),
     ("grace_period", "--grace"),
     ("kinds", "--kind"),
-    ("expected_kind", "--kind"),
     ("labels", "--label"),
+    ("profile", "--scope-profile"),
     ("required_scopes", "--require"),
     ("scopes", "--scope"),
     ("tenant_id", "--tenant"),
+    ("token_ids", "ids"),
     ("user_id", "--user"),
-    ("token_ids", "standard input"),
 ];
 
 /// The fields that are given without a flag.

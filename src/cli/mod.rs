@@ -1,19 +1,23 @@
 //! The command line: of the server, and of who calls one.
-#![expect(dead_code, reason = "the nouns that use it come one after the other")]
 
 mod address;
 mod connection;
 mod failure;
+mod handout;
 mod input;
+mod introspect;
 mod moments;
 mod output;
 mod profile;
 mod profiles;
+mod progress;
 mod quickstart;
 mod serve;
 mod session;
 mod settings;
+mod token;
 mod whoami;
+#[expect(dead_code, reason = "a role is given to administer")]
 mod words;
 
 use std::ffi::OsString;
@@ -22,7 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::failure::{Context, Failure};
 use self::session::Session;
@@ -65,6 +69,26 @@ enum Command {
     Whoami {
         #[command(flatten)]
         client: ClientArguments,
+    },
+    /// Creates, lists, explains, changes, rotates and revokes tokens
+    Token {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: token::Command,
+    },
+    /// Judges one value, read from standard input. Exits with 0 where it is allowed, 2 where
+    /// it is not active, 3 where it is active and lacks a scope; 1 is no answer
+    Introspect {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(flatten)]
+        question: introspect::Introspect,
+    },
+    /// Prints the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
     },
     /// Prints a generated document
     Docs {
@@ -150,6 +174,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Profile { command } => return exit(command.run().map_err(unopened)),
         Command::Whoami { client } => return call(client, whoami::run),
+        Command::Token { client, command } => {
+            return call(client, async |session: &Session| command.run(session).await);
+        }
+        Command::Introspect { client, question } => {
+            return call(client, async |session: &Session| {
+                question.run(session).await
+            });
+        }
+        Command::Completions { shell } => print(&completions(shell)).map_err(BoxError::from),
         Command::Docs {
             document: Document::Errors,
         } => print(&rpc::error_table::markdown()).map_err(BoxError::from),
@@ -235,8 +268,7 @@ fn exit(ended: Result<(), Said>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err((failure, said)) => {
-            // Nobody is left to be told that telling failed.
-            let _ = std::io::stderr().lock().write_all(said.as_bytes());
+            tell(&said);
             ExitCode::from(failure.code())
         }
     }
@@ -252,6 +284,20 @@ fn forbid_core_dumps() {
 
 #[cfg(not(target_os = "linux"))]
 fn forbid_core_dumps() {}
+
+/// Returns the completions of a shell.
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut text = Vec::new();
+    let mut command = Arguments::command();
+    clap_complete::generate(shell, &mut command, "token-authority", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Says something beside what is printed, on standard error.
+fn tell(text: &str) {
+    // Nobody is left to be told that telling failed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
 
 /// Prints to standard output.
 fn print(text: &str) -> std::io::Result<()> {

@@ -80,15 +80,6 @@ pub(super) fn said(at: Option<&prost_types::Timestamp>) -> String {
     )
 }
 
-/// Returns a length as people write it, `-` where there is none.
-pub(super) fn said_length(length: Option<&prost_types::Duration>) -> String {
-    let length = length.and_then(|length| Duration::try_from(*length).ok());
-    length.map_or_else(
-        || String::from("-"),
-        |length| humantime::format_duration(length).to_string(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,11 +102,6 @@ mod tests {
             assert!(length(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(wait("0s"), Err("must be more than none".to_owned()));
-        let day = prost_types::Duration {
-            seconds: 90_000,
-            nanos: 0,
-        };
-        assert_eq!(said_length(Some(&day)), "1day 1h");
     }
 
     #[test]

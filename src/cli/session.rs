@@ -38,7 +38,8 @@ pub(super) struct Session {
 
 /// Declares a client for each service.
 macro_rules! clients {
-    ($($name:ident: $client:ident,)+) => {$(
+    ($($(#[$attribute:meta])* $name:ident: $client:ident,)+) => {$(
+        $(#[$attribute])*
         #[doc = concat!("Returns a client: ", stringify!($client), ".")]
         pub(super) fn $name(&self) -> $client<Channel> {
             $client::new(self.channel.clone())
@@ -84,9 +85,13 @@ impl Session {
         tokens: TokenServiceClient,
         introspection: IntrospectionServiceClient,
         me: SelfServiceClient,
+        #[expect(dead_code, reason = "called to administer")]
         tenants: TenantServiceClient,
+        #[expect(dead_code, reason = "called to administer")]
         users: UserServiceClient,
+        #[expect(dead_code, reason = "called to administer")]
         scopes: ScopeServiceClient,
+        #[expect(dead_code, reason = "called to administer")]
         audit: AuditServiceClient,
     }
 
