@@ -1,6 +1,7 @@
 //! What a command failed of, in lines that a person can act on, and what the program
 //! exits with. Never holds a value.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::USAGE;
 use super::output::escaped;
+use super::{USAGE, change};
 use crate::authority::access::{Effect, Need, Rpc};
 use crate::rpc::layers::REQUEST_ID_HEADER;
 use crate::rpc::status::{DOMAIN, code_name};
@@ -39,6 +40,10 @@ const POSITIONAL: [&str; 4] = ["token_id", "name", "token", "value"];
 pub(super) struct Failure {
     code: u8,
     cause: Cause,
+    /// What fields of the request are to whoever reads, where no flag gave them.
+    places: BTreeMap<String, String>,
+    /// What to do next, beside what the answer itself says.
+    hints: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -67,26 +72,40 @@ pub(super) struct Context {
 impl Failure {
     /// Returns a wrong command line, profile or input.
     pub(super) fn usage(text: impl Into<String>) -> Self {
-        Self {
-            code: USAGE,
-            cause: Cause::Told(text.into()),
-        }
+        Self::new(USAGE, Cause::Told(text.into()))
     }
 
     /// Returns any other failure, in this program's own words.
     pub(super) fn told(text: impl Into<String>) -> Self {
-        Self {
-            code: FAILED,
-            cause: Cause::Told(text.into()),
-        }
+        Self::new(FAILED, Cause::Told(text.into()))
     }
 
     /// Returns an end that needs no words: what was printed says it.
     pub(super) fn quiet(code: u8) -> Self {
+        Self::new(code, Cause::Quiet)
+    }
+
+    fn new(code: u8, cause: Cause) -> Self {
         Self {
             code,
-            cause: Cause::Quiet,
+            cause,
+            places: BTreeMap::new(),
+            hints: Vec::new(),
         }
+    }
+
+    /// Says what a field of the request is to whoever reads: a line of a document.
+    #[must_use]
+    pub(super) fn with_place(mut self, field: &str, place: String) -> Self {
+        self.places.insert(field.to_owned(), place);
+        self
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
     }
 
     /// Returns what the program exits with.
@@ -99,17 +118,14 @@ impl Failure {
         match &self.cause {
             Cause::Quiet => String::new(),
             Cause::Told(text) => format!("token-authority: {text}\n"),
-            Cause::Status(status) => told(status, context),
+            Cause::Status(status) => told(status, context, self),
         }
     }
 }
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        Self {
-            code: FAILED,
-            cause: Cause::Status(Box::new(status)),
-        }
+        Self::new(FAILED, Cause::Status(Box::new(status)))
     }
 }
 
@@ -135,7 +151,7 @@ impl fmt::Display for Failure {
 }
 
 /// Returns what an answer other than OK says, and what to do next.
-fn told(status: &Status, context: &Context) -> String {
+fn told(status: &Status, context: &Context, failure: &Failure) -> String {
     let details = status.get_error_details();
     let info = details.error_info().filter(|info| info.domain == DOMAIN);
     let mut lines = String::new();
@@ -148,9 +164,11 @@ fn told(status: &Status, context: &Context) -> String {
     };
     if let Some(violations) = details.bad_request() {
         for violation in &violations.field_violations {
+            let place = failure.places.get(&violation.field).cloned();
+            let place = place.unwrap_or_else(|| flag(&violation.field, context.rpc));
             say(&format!(
                 "{}: {}",
-                escaped(&flag(&violation.field)),
+                escaped(&place),
                 escaped(&violation.description)
             ));
         }
@@ -169,8 +187,8 @@ fn told(status: &Status, context: &Context) -> String {
             say(&escaped(&violation.description));
         }
     }
-    for hint in hints(status, reason, context) {
-        say(&hint);
+    for hint in hints(status, reason, context).iter().chain(&failure.hints) {
+        say(hint);
     }
     let retry = details.retry_info().and_then(|info| info.retry_delay);
     if let Some(delay) = retry {
@@ -285,7 +303,10 @@ fn need(rpc: Rpc) -> &'static str {
 
 /// Returns how a field of a request is given on the command line: `scopes[2]` as
 /// `--scope[2]`.
-fn flag(field: &str) -> String {
+fn flag(field: &str, rpc: Option<Rpc>) -> String {
+    if let Some(flag) = rpc.and_then(|rpc| change::flag(field, rpc)) {
+        return flag;
+    }
     let end = field.find(['.', '[']).unwrap_or(field.len());
     let (name, rest) = field.split_at(end);
     if POSITIONAL.contains(&name) {

@@ -1,13 +1,19 @@
 //! The command line: of the server, and of who calls one.
 
 mod address;
+mod audit;
+mod catalog;
+mod change;
 mod connection;
 mod failure;
 mod handout;
 mod input;
 mod introspect;
+mod member;
 mod moments;
 mod output;
+mod pages;
+mod policy;
 mod profile;
 mod profiles;
 mod progress;
@@ -15,9 +21,10 @@ mod quickstart;
 mod serve;
 mod session;
 mod settings;
+mod tenant;
 mod token;
+mod user;
 mod whoami;
-#[expect(dead_code, reason = "a role is given to administer")]
 mod words;
 
 use std::ffi::OsString;
@@ -70,6 +77,41 @@ enum Command {
         #[command(flatten)]
         client: ClientArguments,
     },
+    /// A tenant's scopes, profiles and rules, as one document
+    Catalog {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: catalog::Command,
+    },
+    /// Tenants: products and customers, each with its own users and catalog
+    Tenant {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: tenant::Command,
+    },
+    /// Users: whoever tokens act as
+    User {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: user::Command,
+    },
+    /// Members: who belongs to a tenant, and as what
+    Member {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: member::Command,
+    },
+    /// What was done, by whom, and whether the log of it is whole
+    Audit {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// Creates, lists, explains, changes, rotates and revokes tokens
     Token {
         #[command(flatten)]
@@ -80,10 +122,11 @@ enum Command {
     /// Judges one value, read from standard input. Exits with 0 where it is allowed, 2 where
     /// it is not active, 3 where it is active and lacks a scope; 1 is no answer
     Introspect {
+        // First: what follows the connection's flags would stand under their heading.
+        #[command(flatten)]
+        question: introspect::Question,
         #[command(flatten)]
         client: ClientArguments,
-        #[command(flatten)]
-        question: introspect::Introspect,
     },
     /// Prints the completions of a shell
     Completions {
@@ -174,10 +217,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Profile { command } => return exit(command.run().map_err(unopened)),
         Command::Whoami { client } => return call(client, whoami::run),
+        Command::Catalog { client, command } => {
+            return call(client, async |s| command.run(s).await);
+        }
+        Command::Tenant { client, command } => return call(client, async |s| command.run(s).await),
+        Command::User { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Member { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Audit { client, command } => return call(client, async |s| command.run(s).await),
         Command::Token { client, command } => {
             return call(client, async |session: &Session| command.run(session).await);
         }
-        Command::Introspect { client, question } => {
+        Command::Introspect { question, client } => {
             return call(client, async |session: &Session| {
                 question.run(session).await
             });

@@ -80,9 +80,35 @@ pub(super) fn said(at: Option<&prost_types::Timestamp>) -> String {
     )
 }
 
+/// The units that a length is written in, the longest first. A month has no length of
+/// its own, and what is written is read back.
+const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+
+/// Returns a length as [`length`] reads it back, to the millisecond.
+pub(super) fn written(length: &prost_types::Duration) -> String {
+    // No answer has one before zero.
+    let length = Duration::try_from(*length).unwrap_or_default();
+    let mut seconds = length.as_secs();
+    let mut parts = Vec::new();
+    for (long, unit) in UNITS {
+        if seconds >= long {
+            parts.push(format!("{}{unit}", seconds / long));
+            seconds %= long;
+        }
+    }
+    if length.subsec_millis() > 0 {
+        parts.push(format!("{}ms", length.subsec_millis()));
+    }
+    if parts.is_empty() {
+        return String::from("0s");
+    }
+    parts.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_instant_is_read_and_said_in_utc_and_seconds() {
@@ -102,6 +128,32 @@ mod tests {
             assert!(length(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(wait("0s"), Err("must be more than none".to_owned()));
+        let day = prost_types::Duration {
+            seconds: 90_000,
+            nanos: 0,
+        };
+        assert_eq!(written(&day), "1d 1h");
+    }
+
+    #[test]
+    fn a_length_is_written_in_the_units_that_people_use() {
+        for (text, shown) in [
+            ("90d", "90d"),
+            ("36h", "1d 12h"),
+            ("90s", "1m 30s"),
+            ("0s", "0s"),
+            ("1500ms", "1s 500ms"),
+        ] {
+            assert_eq!(written(&length(text).unwrap()), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_length_that_is_written_is_read_back(millis in 0u64..400_000_000_000) {
+            let wire = prost_types::Duration::try_from(Duration::from_millis(millis)).unwrap();
+            prop_assert_eq!(length(&written(&wire)), Ok(wire));
+        }
     }
 
     #[test]

@@ -50,8 +50,13 @@ fn json<M: Message + Name>(message: &M) -> Result<String, Failure> {
         .serialize_with_options(&mut serializer, &SerializeOptions::new())
         .map_err(|cause| broken(&cause))?;
     let text = String::from_utf8(text).map_err(|cause| broken(&cause))?;
-    let mut safe = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
+    Ok(harmless(&text) + "\n")
+}
+
+/// Returns JSON in which nothing drives a terminal.
+pub(super) fn harmless(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
         // Outside of strings there are line ends alone, and within them none: the
         // serializer has escaped those, but not all that drives a terminal.
         if c != '\n' && drives(c) {
@@ -62,13 +67,12 @@ fn json<M: Message + Name>(message: &M) -> Result<String, Failure> {
             safe.push(c);
         }
     }
-    safe.push('\n');
-    Ok(safe)
+    safe
 }
 
 /// Returns whether a character does something to a terminal, or to the order or the
 /// look of what stands around it, in place of showing itself.
-fn drives(c: char) -> bool {
+pub(super) fn drives(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

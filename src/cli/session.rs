@@ -85,13 +85,9 @@ impl Session {
         tokens: TokenServiceClient,
         introspection: IntrospectionServiceClient,
         me: SelfServiceClient,
-        #[expect(dead_code, reason = "called to administer")]
         tenants: TenantServiceClient,
-        #[expect(dead_code, reason = "called to administer")]
         users: UserServiceClient,
-        #[expect(dead_code, reason = "called to administer")]
         scopes: ScopeServiceClient,
-        #[expect(dead_code, reason = "called to administer")]
         audit: AuditServiceClient,
     }
 

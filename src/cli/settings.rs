@@ -50,6 +50,8 @@ pub(super) struct Settings {
     pub(super) credential: Option<Credential>,
     /// The tenant, where one was named.
     pub(super) tenant: Option<String>,
+    /// The tenant that `--tenant` named.
+    pub(super) tenant_flag: Option<String>,
     /// The agent that tokens are made for, where the profile names one.
     pub(super) agent_id: Option<String>,
     /// How long a call may take.
@@ -155,6 +157,7 @@ impl ClientArguments {
         Ok(Settings {
             address,
             credential,
+            tenant_flag: self.tenant.clone(),
             tenant: self
                 .tenant
                 .or_else(|| first(profile.tenant.clone(), variable("TA_TENANT"))),

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod administration;
+#[cfg(test)]
 mod adversary;
 #[cfg(test)]
 mod architecture;
