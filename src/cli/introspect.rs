@@ -16,7 +16,7 @@ const LACKING: u8 = 3;
 
 /// The question. The token that one calls with needs `authority:introspect`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Introspect {
+pub(super) struct Question {
     /// The file that holds the value; default: standard input, typed unseen on a terminal
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) struct Introspect {
     min_revision: Option<String>,
 }
 
-impl Introspect {
+impl Question {
     /// Asks.
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let request = session.request(pb::IntrospectRequest {

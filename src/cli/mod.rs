@@ -43,6 +43,10 @@ const USAGE: u8 = 64;
 /// Issues, revokes and introspects bearer tokens over gRPC.
 #[derive(Debug, Parser)]
 #[command(name = "token-authority", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exits with 0, 64 for a wrong command line, configuration or profile, 1 for any other \
+                  failure; introspect --help tells of its own."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -80,10 +84,11 @@ enum Command {
     /// Judges one value, read from standard input. Exits with 0 where it is allowed, 2 where
     /// it is not active, 3 where it is active and lacks a scope; 1 is no answer
     Introspect {
+        // First: what follows the connection's flags would stand under their heading.
+        #[command(flatten)]
+        question: introspect::Question,
         #[command(flatten)]
         client: ClientArguments,
-        #[command(flatten)]
-        question: introspect::Introspect,
     },
     /// Prints the completions of a shell
     Completions {
@@ -177,7 +182,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Token { client, command } => {
             return call(client, async |session: &Session| command.run(session).await);
         }
-        Command::Introspect { client, question } => {
+        Command::Introspect { question, client } => {
             return call(client, async |session: &Session| {
                 question.run(session).await
             });
