@@ -81,6 +81,7 @@ pub(super) struct Set {
 }
 
 /// Parses a path, which may be empty.
+#[expect(clippy::unnecessary_wraps, reason = "clap takes no other parser")]
 fn file(text: &str) -> Result<PathBuf, Infallible> {
     Ok(PathBuf::from(text))
 }
