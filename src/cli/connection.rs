@@ -72,14 +72,16 @@ fn refusal(settings: &Settings, error: &(dyn Error + 'static)) -> String {
     };
     if all.contains("InvalidContentType") {
         say("it answers in plain text: say http:// if that is meant");
-    } else if all.contains("UnknownIssuer") {
+    } else if all.contains("UnknownIssuer") || all.contains("BadSignature") {
         say("its certificate is signed by nobody that is trusted here: profile set --ca FILE");
-    } else if all.contains("NotValidForName") {
+    } else if all.contains("not valid for name") {
         say("its certificate bears another name: profile set --server-name NAME");
     } else if all.contains("CertificateRequired") {
         say("it wants a certificate: profile set --client-cert FILE --client-key FILE");
     } else if all.contains("refused") {
         say("is it the right address, and does the server run?");
+    } else if !address.tls() {
+        say("is it a token-authority, and not plain text where TLS is wanted?");
     }
     match &settings.profile {
         Some(name) => say(&format!("the profile is {name}")),

@@ -176,7 +176,8 @@ fn told(status: &Status, context: &Context, failure: &Failure) -> String {
     if let Some(omitted) = info.and_then(|info| info.metadata.get("omitted_violations")) {
         say(&format!("and {} more", escaped(omitted)));
     }
-    if let Some(token_id) = info.and_then(|info| info.metadata.get("token_id")) {
+    let done = info.filter(|info| info.reason == "REQUEST_ALREADY_DONE");
+    if let Some(token_id) = done.and_then(|info| info.metadata.get("token_id")) {
         let token_id = escaped(token_id);
         say(&format!(
             "the token is {token_id}; for a new value: token-authority token rotate {token_id}"

@@ -50,6 +50,10 @@ const USAGE: u8 = 64;
 /// Issues, revokes and introspects bearer tokens over gRPC.
 #[derive(Debug, Parser)]
 #[command(name = "token-authority", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exits with 0, 64 for a wrong command line, configuration or profile, 1 for any other \
+                  failure; introspect --help tells of its own."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

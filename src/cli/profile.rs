@@ -1,6 +1,7 @@
 //! `profile`: names for a server and a token, so that they are not given on each call.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,7 @@ pub(super) struct Set {
     #[arg(long, conflicts_with = "token_file")]
     token: bool,
     /// Read the token from this file, on each call
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     token_file: Option<PathBuf>,
     /// The tenant of calls
     #[arg(long, value_name = "ID")]
@@ -66,17 +67,23 @@ pub(super) struct Set {
     #[arg(long, value_name = "ID")]
     agent_id: Option<String>,
     /// Trust these certificates (PEM), and not the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     ca: Option<PathBuf>,
     /// This client's certificate (PEM)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     client_cert: Option<PathBuf>,
     /// Its key (PEM)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     client_key: Option<PathBuf>,
     /// The name that the server's certificate bears, where it is not the address's
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+}
+
+/// Parses a path, which may be empty.
+#[expect(clippy::unnecessary_wraps, reason = "clap takes no other parser")]
+fn file(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(text))
 }
 
 /// Parses the name of a profile: it stands in a file and in messages.

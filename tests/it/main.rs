@@ -39,6 +39,8 @@ mod mutations;
 #[cfg(test)]
 mod ops;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod rpc;
 #[cfg(test)]
 mod schema_parity;
