@@ -31,12 +31,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out.join("descriptor.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    let mut names = tonic_prost_build::Config::new();
+    // The command line prints any message as JSON, found in the descriptor by its name.
+    names.enable_type_names();
     tonic_prost_build::configure()
         .skip_debug(REDACTED)
         // Equal messages have equal bytes: a request asked again is known by them.
         .btree_map(".tokenauthority")
         .extern_path(".google.rpc.Status", "::tonic_types::Status")
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), names)?;
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=src/store/migrations");
     Ok(())

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::{Subcommand, ValueEnum};
 
 use super::print;
-use super::settings::ServerArguments;
+use super::server::ServerArguments;
 use crate::app::BoxError;
 use crate::config::{self, Config, Purpose};
 

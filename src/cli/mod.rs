@@ -1,19 +1,46 @@
-//! The command line.
+//! The command line: of the server, and of who calls one.
 
+mod address;
+mod audit;
+mod catalog;
+mod change;
 mod config;
+mod connection;
+mod failure;
+mod handout;
+mod input;
+mod introspect;
+mod member;
+mod moments;
+mod output;
+mod pages;
+mod policy;
+mod profile;
+mod profiles;
+mod progress;
 mod quickstart;
 mod serve;
+mod server;
+mod session;
 mod settings;
+mod tenant;
+mod token;
+mod user;
+mod whoami;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::config::ConfigCommand;
-use self::settings::ServerArguments;
+use self::failure::{Context, Failure};
+use self::server::ServerArguments;
+use self::session::Session;
+use self::settings::ClientArguments;
 use crate::app::{BoxError, World};
 use crate::config::{Config, Problems, Purpose};
 use crate::domain::entropy::OsEntropy;
@@ -27,6 +54,10 @@ const USAGE: u8 = 64;
 /// Issues, revokes and introspects bearer tokens over gRPC.
 #[derive(Debug, Parser)]
 #[command(name = "token-authority", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exits with 0, 64 for a wrong command line, configuration or profile, 1 for any other \
+                  failure; introspect --help tells of its own."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -48,6 +79,72 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Keeps servers and tokens under names, so that they are not given on each call
+    Profile {
+        #[command(subcommand)]
+        command: profile::Command,
+    },
+    /// Says who the caller is, where and until when, and so whether the server is reached
+    Whoami {
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// A tenant's scopes, profiles and rules, as one document
+    Catalog {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: catalog::Command,
+    },
+    /// Tenants: products and customers, each with its own users and catalog
+    Tenant {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: tenant::Command,
+    },
+    /// Users: whoever tokens act as
+    User {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: user::Command,
+    },
+    /// Members: who belongs to a tenant, and as what
+    Member {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: member::Command,
+    },
+    /// What was done, by whom, and whether the log of it is whole
+    Audit {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: audit::Command,
+    },
+    /// Creates, lists, explains, changes, rotates and revokes tokens
+    Token {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: token::Command,
+    },
+    /// Judges one value, read from standard input. Exits with 0 where it is allowed, 2 where
+    /// it is not active, 3 where it is active and lacks a scope; 1 is no answer
+    Introspect {
+        // First: what follows the connection's flags would stand under their heading.
+        #[command(flatten)]
+        question: introspect::Question,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Prints the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
     },
     /// Prints a generated document
     Docs {
@@ -88,12 +185,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Config { command } => command.run(),
+        Command::Profile { command } => return exit(command.run().map_err(unopened)),
+        Command::Whoami { client } => return call(client, whoami::run),
+        Command::Catalog { client, command } => {
+            return call(client, async |s| command.run(s).await);
+        }
+        Command::Tenant { client, command } => return call(client, async |s| command.run(s).await),
+        Command::User { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Member { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Audit { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Token { client, command } => {
+            return call(client, async |session: &Session| command.run(session).await);
+        }
+        Command::Introspect { question, client } => {
+            return call(client, async |session: &Session| {
+                question.run(session).await
+            });
+        }
+        Command::Completions { shell } => print(&completions(shell)).map_err(BoxError::from),
         Command::Docs {
             document: Document::Errors,
         } => print(&rpc::error_table::markdown()).map_err(BoxError::from),
         Command::Docs {
             document: Document::Config,
-        } => print(&crate::config::markdown(&settings::FLAGS)).map_err(BoxError::from),
+        } => print(&crate::config::markdown(&server::FLAGS)).map_err(BoxError::from),
         Command::Docs {
             document: Document::Metrics,
         } => print(&metrics::markdown()).map_err(BoxError::from),
@@ -149,6 +264,55 @@ fn start<F: Future<Output = Result<(), BoxError>>>(
     result
 }
 
+/// A failure, and the lines that say it.
+type Said = (Failure, String);
+
+/// Calls a server: connects, and runs.
+fn call(
+    client: ClientArguments,
+    run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> ExitCode {
+    forbid_core_dumps();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    exit(match runtime {
+        Ok(runtime) => runtime.block_on(call_in(client, run)),
+        Err(error) => Err(unopened(error.into())),
+    })
+}
+
+async fn call_in(
+    client: ClientArguments,
+    run: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Said> {
+    let settings = client
+        .settings(&crate::config::environment())
+        .map_err(unopened)?;
+    let session = Session::open(settings).await.map_err(unopened)?;
+    run(&session).await.map_err(|failure| {
+        let said = session.told(&failure);
+        (failure, said)
+    })
+}
+
+/// Returns what went wrong where there is no session.
+fn unopened(failure: Failure) -> Said {
+    let said = failure.lines(&Context::default());
+    (failure, said)
+}
+
+/// Says what went wrong, and returns what the program exits with.
+fn exit(ended: Result<(), Said>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((failure, said)) => {
+            tell(&said);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
 /// Keeps values out of core dumps, and of the reach of debuggers. Where the system knows
 /// no such thing, nothing is lost.
 #[cfg(target_os = "linux")]
@@ -159,6 +323,20 @@ fn forbid_core_dumps() {
 
 #[cfg(not(target_os = "linux"))]
 fn forbid_core_dumps() {}
+
+/// Returns the completions of a shell.
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut text = Vec::new();
+    let mut command = Arguments::command();
+    clap_complete::generate(shell, &mut command, "token-authority", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Says something beside what is printed, on standard error.
+fn tell(text: &str) {
+    // Nobody is left to be told that telling failed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
 
 /// Prints to standard output.
 fn print(text: &str) -> std::io::Result<()> {

@@ -34,10 +34,10 @@ fn every_rpc_has_a_row_and_every_row_an_rpc() {
 pub(crate) struct Scene<'a> {
     t: &'a TestServer,
     pub(crate) tenant: Tenant,
-    user_id: String,
-    token_id: String,
-    value: String,
-    outsider_id: String,
+    pub(crate) user_id: String,
+    pub(crate) token_id: String,
+    pub(crate) value: String,
+    pub(crate) outsider_id: String,
 }
 
 impl<'a> Scene<'a> {

@@ -1,5 +1,11 @@
 //! The program itself: its commands, its files, what it prints and exits with.
 
+mod client;
+mod failure;
+mod profile;
+mod tls;
+mod token;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -229,4 +235,13 @@ fn a_wrong_command_line_is_64_and_a_question_is_not() {
     assert_eq!(code, Some(0));
     assert!(said.starts_with("token-authority "), "{said}");
     assert_eq!(run(&["--help"]).0, Some(0));
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, said) = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        assert!(said.contains("rotate-current"), "{shell}");
+    }
 }

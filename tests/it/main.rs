@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod administration;
+#[cfg(test)]
 mod adversary;
 #[cfg(test)]
 mod architecture;
@@ -41,6 +43,8 @@ mod metrics;
 mod mutations;
 #[cfg(test)]
 mod ops;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]

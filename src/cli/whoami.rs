@@ -1,0 +1,47 @@
+//! `whoami`: who one is, where, and until when; and so whether the server is reached.
+
+use super::failure::Failure;
+use super::output::{Record, names, text};
+use super::session::Session;
+use super::{moments, words};
+use crate::pb;
+
+/// Asks the server who the caller is.
+pub(super) async fn run(session: &Session) -> Result<(), Failure> {
+    let request = session.request(pb::WhoAmIRequest {});
+    let answer = session.me().who_am_i(request).await?.into_inner();
+    session.output.show(&answer, |answer| {
+        let address = session.settings.address.to_string();
+        let token = answer.token.clone().unwrap_or_default();
+        let tenant = answer.tenant.clone().unwrap_or_default();
+        let user = answer.user.as_ref();
+        let memberships: Vec<String> = answer
+            .memberships
+            .iter()
+            .map(|of| format!("{} ({})", of.tenant_id, words::role(of.role)))
+            .collect();
+        Record::default()
+            .with("server", address)
+            .with_some(
+                "profile",
+                text(session.settings.profile.as_deref().unwrap_or_default()),
+            )
+            .with("tenant", text(&tenant.tenant_id))
+            .with(
+                "token",
+                format!("{} ({})", text(&token.token_id), text(&token.name)),
+            )
+            .with("kind", words::kind(token.kind))
+            .with(
+                "user",
+                user.map_or_else(
+                    || String::from("-"),
+                    |user| format!("{} ({})", text(&user.external_id), text(&user.user_id)),
+                ),
+            )
+            .with("scopes", names(&token.effective_scopes))
+            .with("ends", moments::said(token.expire_time.as_ref()))
+            .with_some("member of", names(&memberships))
+            .to_string()
+    })
+}

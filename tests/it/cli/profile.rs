@@ -1,0 +1,161 @@
+//! `profile` and `whoami`: where servers and tokens are kept, and which are called with.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::client::{Client, field, mode};
+use crate::support::{Backend, TestServer, both_backends, self_service};
+
+const FILE: &str = ".config/token-authority/profiles.toml";
+
+both_backends! {
+    a_profile_is_kept_for_its_owner_alone_and_says_no_more_than_the_hint,
+    a_flag_wins_over_the_environment_and_that_over_the_profile,
+    whoami_says_who_where_and_until_when,
+}
+
+async fn a_profile_is_kept_for_its_owner_alone_and_says_no_more_than_the_hint(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let acme = t.tenant("acme", self_service()).await;
+    let value = acme.admin.value();
+    let client = Client::of(&t, &format!("{value}\n")).await;
+    assert_eq!(mode(&client.path(".config/token-authority")), 0o700);
+    assert_eq!(mode(&client.path(FILE)), 0o600);
+
+    client
+        .ok(&["profile", "set", "test", "--tenant", "acme"])
+        .await;
+    let shown = client.ok(&["profile", "show"]).await;
+    assert_eq!(field(&shown, "address"), t.address.to_string());
+    assert_eq!(field(&shown, "tenant"), "acme");
+    assert_eq!(field(&shown, "token"), format!("{}…", &value[..13]));
+    let listed = client.ok(&["profile", "list"]).await;
+    for said in [shown, listed] {
+        assert!(!said.contains(value), "{said}");
+    }
+
+    client.ok(&["profile", "set", "other"]).await;
+    let err = client.fails(64, &["profile", "use", "none"]).await;
+    assert_eq!(
+        err,
+        "token-authority: no profile \"none\"\n  there are: other, test\n"
+    );
+    client.ok(&["profile", "use", "other"]).await;
+    let err = client
+        .fails(1, &["whoami", "--address", &t.address.to_string()])
+        .await;
+    assert!(err.contains("no token was given"), "{err}");
+    client.ok(&["whoami", "--profile", "test"]).await;
+    client.ok(&["profile", "remove", "test"]).await;
+    assert!(
+        !std::fs::read_to_string(client.path(FILE))
+            .unwrap()
+            .contains("token =")
+    );
+
+    // What others could read or replace is not called with.
+    let permit = |name: &str, mode| {
+        std::fs::set_permissions(client.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    permit(FILE, 0o640);
+    let err = client.fails(64, &["whoami"]).await;
+    assert!(
+        err.contains("can be read by others") && err.contains("chmod 600 "),
+        "{err}"
+    );
+    permit(FILE, 0o600);
+    permit(".config/token-authority", 0o777);
+    let err = client.fails(64, &["whoami"]).await;
+    assert!(
+        err.contains("can be changed by others") && err.contains("chmod 700 "),
+        "{err}"
+    );
+}
+
+async fn a_flag_wins_over_the_environment_and_that_over_the_profile(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let acme = t.tenant("acme", self_service()).await;
+    let other = t.tenant("other", self_service()).await;
+    let mut client = Client::of(&t, acme.admin.value()).await;
+    std::fs::write(client.path("token"), format!("{}\n", t.operator().value())).unwrap();
+    let tenant = async |client: &Client, arguments: &[&str]| {
+        let said = client.ok(&[&["whoami"], arguments].concat()).await;
+        field(&said, "tenant").to_owned()
+    };
+    assert_eq!(tenant(&client, &[]).await, "acme");
+    client.set("TA_TOKEN", other.admin.value());
+    assert_eq!(tenant(&client, &[]).await, "other");
+    assert_eq!(
+        tenant(&client, &["--token-file", "token"]).await,
+        "authority"
+    );
+    // One that is asked for by name is called with its own token.
+    assert_eq!(tenant(&client, &["--profile", "test"]).await, "acme");
+    client.set("TA_TOKEN_FILE", "token");
+    let err = client.fails(64, &["whoami"]).await;
+    assert!(
+        err.contains("TA_TOKEN and TA_TOKEN_FILE are both set"),
+        "{err}"
+    );
+    client.set("TA_TOKEN", "");
+    assert_eq!(tenant(&client, &[]).await, "authority");
+    client.set("TA_PROFILE", "none");
+    client.fails(64, &["whoami"]).await;
+}
+
+async fn whoami_says_who_where_and_until_when(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let acme = t.tenant("acme", self_service()).await;
+    let client = Client::of(&t, acme.admin.value()).await;
+    let said = client.ok(&["whoami"]).await;
+    assert_eq!(field(&said, "server"), format!("http://{}", t.address));
+    assert_eq!(field(&said, "profile"), "test");
+    assert_eq!(field(&said, "user"), format!("admin ({})", acme.admin_id));
+    assert_eq!(field(&said, "scopes"), "authority:tenant.admin");
+    assert_eq!(field(&said, "ends"), "-");
+    assert_eq!(field(&said, "member of"), "acme (admin)");
+    let json = client.json(&["whoami"]).await;
+    assert_eq!(json["user"]["externalId"], "admin");
+    assert_eq!(json["token"]["state"], "TOKEN_STATE_ACTIVE");
+    assert_eq!(json["token"]["createTime"], "2026-01-01T00:00:00Z");
+
+    // Not loopback by its name. What a profile allows, it allows for its own address.
+    let address = format!("http://0.0.0.0:{}", t.address.port());
+    let set = [
+        "profile",
+        "set",
+        "test",
+        "--plaintext",
+        "--address",
+        &address,
+    ];
+    client.ok(&set).await;
+    client.ok(&["whoami"]).await;
+    let err = client
+        .fails(64, &["whoami", "--address", "http://0.0.0.0:1"])
+        .await;
+    assert!(err.contains("plain text over a network"), "{err}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_called_with_is_not_kept() {
+    let client = Client::new();
+    for (arguments, expected) in [
+        (&["--address", "tokens.example.com"][..], "has no port"),
+        (
+            &["--address", "http://tokens.example.com:1"],
+            "add --plaintext",
+        ),
+        (&["--ca", "none.pem"], "none.pem: No such file"),
+        (&["--client-cert", "."], "go together"),
+        (&["--token"], "the token is empty"),
+    ] {
+        let arguments = [&["profile", "set", "a"], arguments].concat();
+        let err = client.fails(64, &arguments).await;
+        assert!(err.contains(expected), "{err}");
+    }
+    let set = ["profile", "set", "a", "--token"];
+    let err = client.fails_with(64, &set, "two words").await;
+    assert!(err.contains("no token, by its characters"), "{err}");
+    assert!(!client.path(FILE).exists());
+    client.fails(64, &["profile", "set", "a/b"]).await;
+}
