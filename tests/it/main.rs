@@ -38,6 +38,7 @@ mod faults;
 mod keyring;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod mutations;
