@@ -70,6 +70,7 @@ step "generated docs" generated_docs
 step "shellcheck" shellcheck scripts/*.sh .ci/run
 step "file length" file_length
 step "changelog" changelog
+step "helm" scripts/check-helm.sh
 
 if ((${#failures[@]} > 0)); then
   printf 'check: FAILED: %s\n' "${failures[@]}"
