@@ -15,21 +15,27 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/*
-Where the server's container and the one that migrates find their files. Secrets are mounted whole,
-not by subPath: a new key reaches the pod without a restart.
-*/}}
-{{- define "token-authority.volumeMounts" -}}
+{{/* All that migrating takes on PostgreSQL: the configuration and the URL, and no key. */}}
+{{- define "token-authority.databaseMounts" -}}
 - name: config
   mountPath: /etc/token-authority
   readOnly: true
-- name: data
-  mountPath: {{ include "token-authority.home" . }}
 {{- if eq .Values.database.kind "postgres" }}
 - name: database
   mountPath: {{ include "token-authority.secrets" . }}/database
   readOnly: true
-{{- else }}
+{{- end }}
+{{- end }}
+
+{{/*
+Where the server finds its files. Secrets are mounted whole, not by subPath: a new key reaches the pod
+without a restart.
+*/}}
+{{- define "token-authority.volumeMounts" -}}
+{{ include "token-authority.databaseMounts" . }}
+- name: data
+  mountPath: {{ include "token-authority.home" . }}
+{{- if eq .Values.database.kind "sqlite" }}
 - name: tmp
   mountPath: /tmp
 {{- end }}
