@@ -11,13 +11,15 @@ ARG DEBIAN=12
 ARG DEBIAN_NAME=bookworm
 
 FROM docker.io/library/rust:${RUST_VERSION}-${DEBIAN_NAME} AS build
+# What `token_authority_build_info` tells.
+ARG REVISION=unknown
 WORKDIR /src
 COPY . .
 # Crates and objects stay in the builder's cache. Tables of lines are for debuggers, which this image
 # has none of; a panic names its place without them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release && \
+    TOKEN_AUTHORITY_COMMIT="${REVISION}" cargo build --locked --release && \
     objcopy --strip-debug target/release/token-authority /token-authority && \
     mkdir --mode=0700 /data
 

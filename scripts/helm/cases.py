@@ -126,6 +126,11 @@ REFUSED = {
         POSTGRES + sets("autoscaling.enabled=true", "autoscaling.minReplicas=11"),
         "autoscaling.minReplicas is more than",
     ),
+    "headers for nobody": (SPOKEN + sets("otlp.existingSecret=headers"), "headers for nobody"),
+    "a password in the open": (
+        SPOKEN + sets("config.telemetry.otlp_endpoint=http://a:b@c:4317"),
+        "/config/telemetry/otlp_endpoint",
+    ),
     "one port for two": (SPOKEN + sets("ports.ops=50051"), "are one port"),
     "an alert that there is not": (
         SPOKEN + sets("prometheusRule.enabled=true", "prometheusRule.disabled={Nope}"),

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Renders the chart with many values and looks at what comes of it.
 
-`check.py` checks; `check.py golden` writes ci/golden anew from the two worked files.
+`check.py` checks; `check.py golden` writes ci/golden anew from the two worked files;
+`check.py configuration FILE` prints what the server is configured with by a file of values.
 """
 
 import collections
@@ -27,13 +28,13 @@ CHART = ROOT / "helm/token-authority"
 VERSIONS = ["1.27", "1.37"]
 # Kinds of the Prometheus operator: no schema of theirs is at hand.
 FOREIGN = {"ServiceMonitor", "PrometheusRule"}
-# What the chart makes of no value, because a restart alone takes it up or the chart alone knows it.
+# What no value sets, because the chart itself does, or because it is a secret.
 OWN_KEYS = {
     "server": {"address"},
     "database": {"directory", "url", "url_file"},
     "keyring": {"directory", "create"},
     "ops": {"address", "exposed"},
-    "telemetry": {"otlp_headers_file"},
+    "telemetry": {"otlp_headers_file", "service_instance"},
 }
 
 problems = []
@@ -65,13 +66,32 @@ def render(arguments, program="helm"):
     return "".join(line for line in done.stdout.splitlines(keepends=True) if line.strip())
 
 
+def objects(arguments):
+    """Returns the rendered objects."""
+    return [document for document in yaml.safe_load_all(render(arguments)) if document]
+
+
+@functools.lru_cache
 def server_keys():
-    """Returns the keys of each section that the server knows, off its own source."""
-    source = (ROOT / "src/config/sections.rs").read_text()
+    """Returns the keys of each section that the server knows, and what each may be."""
     keys = {}
-    for section, body in re.findall(r"/// `\[(\w+)\]`.*?\{(.*?)\n\}", source, re.DOTALL):
-        keys[section] = set(re.findall(r"^    pub (\w+):", body, re.MULTILINE))
+    for line in (ROOT / "docs/config.md").read_text().splitlines():
+        if line.startswith("## "):
+            section = keys.setdefault(line.removeprefix("## ").strip("[]"), {})
+        elif row := re.match(r"\| `(\w+)` \| [^|]*\| ([^|]*) \|", line):
+            section[row[1]] = row[2]
     return keys
+
+
+def check_bounds(key, schema, may_be):
+    """The values take of a key what the server takes, and not more."""
+    if bounds := re.match(r"a whole number from (\d+) to (\d+)", may_be):
+        of_server = [int(bound) for bound in bounds.groups()]
+        same = [schema.get("minimum"), schema.get("maximum")] == of_server
+        require(same, f"values.schema.json: config.{key}: the server takes {may_be}")
+    elif may_be.startswith("one of "):
+        same = schema.get("enum") == may_be.removeprefix("one of ").split(", ")
+        require(same, f"values.schema.json: config.{key}: the server takes {may_be}")
 
 
 def check_schema_of_config():
@@ -79,14 +99,16 @@ def check_schema_of_config():
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     sections = schema["properties"]["config"]["properties"]
     known = server_keys()
-    require(len(known) >= 8, "src/config/sections.rs: its sections are not found any more")
+    require({"server", "telemetry"} <= known.keys(), "docs/config.md: no sections are found any more")
     for section in known | sections:
-        values = set(sections.get(section, {}).get("properties", {}))
-        keys = known.get(section, set())
-        of_server = keys - OWN_KEYS.get(section, set())
-        for key in of_server - values:
-            require(False, f"values.schema.json: config.{section}.{key} is missing")
-        for key in values - keys:
+        values = sections.get(section, {}).get("properties", {})
+        keys = known.get(section, {})
+        for key, may_be in keys.items():
+            if key in values:
+                check_bounds(f"{section}.{key}", values[key], may_be)
+            elif key not in OWN_KEYS.get(section, ()):
+                require(False, f"values.schema.json: config.{section}.{key} is missing")
+        for key in values.keys() - keys:
             require(False, f"values.schema.json: config.{section}.{key}: the server has none")
 
 
@@ -140,17 +162,18 @@ def check_pod(name, spec):
                 require(mount.get("readOnly"), f"{of}: {mount['name']} can be written")
 
 
+def configuration(documents):
+    """Returns the server's configuration file."""
+    files = [document.get("data", {}).get("token-authority.toml") for document in documents]
+    return next(filter(None, files))
+
+
 def check_server(name, documents):
     """What the Deployment and the configuration say of one thing is the same."""
     found = [document for document in documents if document["kind"] == "Deployment"]
     spec = found[0]["spec"]["template"]["spec"]
     container = spec["containers"][0]
-    files = [
-        tomllib.loads(document["data"]["token-authority.toml"])
-        for document in documents
-        if document["kind"] == "ConfigMap" and "token-authority.toml" in document["data"]
-    ]
-    config = files[0]
+    config = tomllib.loads(configuration(documents))
     known = server_keys()
     for section, keys in config.items():
         for key, value in keys.items():
@@ -167,7 +190,8 @@ def check_server(name, documents):
     for path in (
         config["database"]["directory"],
         config["database"].get("url_file"),
-        config["keyring"].get("directory") if "keyring" in config else None,
+        config.get("keyring", {}).get("directory"),
+        config.get("telemetry", {}).get("otlp_headers_file"),
     ):
         good = path is None or any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
         require(good, f"{name}: {path} is on no volume")
@@ -204,7 +228,7 @@ def check_policy(name, documents):
 
 def check_case(name, arguments, expected):
     """All that must be true of whatever is rendered."""
-    documents = [document for document in yaml.safe_load_all(render(arguments)) if document]
+    documents = objects(arguments)
     kinds = collections.Counter(document["kind"] for document in documents)
     require(kinds == expected, f"{name}: kinds {dict(kinds)}, expected {expected}")
     names = collections.Counter((each["kind"], each["metadata"]["name"]) for each in documents)
@@ -276,6 +300,10 @@ def main():
         for path, text in golden():
             path.write_text(text)
         return
+    if sys.argv[1:2] == ["configuration"]:
+        values = ["-f", str(pathlib.Path(sys.argv[2]).resolve())]
+        print(configuration(objects(values)), end="")
+        return
     # The schemas are read once, not for each object.
     kubernetes.schema_contents = functools.lru_cache(kubernetes.schema_contents)
     check_versions()
@@ -289,6 +317,7 @@ def main():
         check_generated(path, fresh, "helm-golden")
     problems.extend(watching.check_alerts())
     problems.extend(watching.check_panels())
+    problems.extend(watching.check_names())
     for problem in problems:
         print(problem)
     if problems:

@@ -63,6 +63,31 @@ def check_panels():
         yield f"dashboards/token-authority.json: {done.stderr}"
 
 
+def documented():
+    """Returns the names of all metrics, and the values of each label that has a closed set."""
+    text = (ROOT / "docs/metrics.md").read_text()
+    metrics, labels = text.split("## Labels")
+    names = set(re.findall(r"^\| `(\w+)` \|", metrics, re.MULTILINE))
+    values = {}
+    for label, row in re.findall(r"^\| `(\w+)` \| (.*) \|$", labels, re.MULTILINE):
+        values.setdefault(label, set()).update(re.findall(r"`([^`]+)`", row))
+    return names, values
+
+
+def check_names():
+    """Yields each metric, and each value of a label, that an expression asks for in vain."""
+    names, values = documented()
+    asked = [(f"alert {name}", rule["expr"]) for name, rule in alerts().items()]
+    asked += [(f"panel {title}", expression) for title, expression in panels()]
+    for where, expression in asked:
+        for name in re.findall(r"\b((?:token_authority|process)_\w+)", expression):
+            if name not in names and re.sub("_(bucket|sum|count)$", "", name) not in names:
+                yield f"{where}: docs/metrics.md has no {name}"
+        for label, wanted in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"$]*)"', expression):
+            for value in sorted(set(wanted.split("|")) - values.get(label, set())):
+                yield f"{where}: docs/metrics.md has no {label}={value}"
+
+
 def plain(expression):
     """Returns an expression with something in place of Grafana's variables."""
     return expression.replace("$__rate_interval", "5m").replace("$", "a")

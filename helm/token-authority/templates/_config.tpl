@@ -12,8 +12,9 @@ root is the group's, too.
 {{- $own := dict
   "server" (dict "address" (printf "0.0.0.0:%d" (int .Values.ports.grpc)))
   "database" (dict "directory" (printf "%s/data" (include "token-authority.home" .)))
-  "ops" (dict "address" (printf "0.0.0.0:%d" (int .Values.ports.ops)))
+  "ops" (dict "address" (printf "0.0.0.0:%d" (int .Values.ports.ops)) "exposed" true)
   "keyring" dict
+  "telemetry" dict
 -}}
 {{- if eq .Values.database.kind "postgres" -}}
 {{- $_ := set $own.database "url_file" (printf "%s/database/url" (include "token-authority.secrets" .)) -}}
@@ -21,6 +22,9 @@ root is the group's, too.
 {{- if .Values.keyring.existingSecret -}}
 {{- $_ := set $own.keyring "directory" (printf "%s/keyring" (include "token-authority.secrets" .)) -}}
 {{- $_ := set $own.keyring "create" false -}}
+{{- end -}}
+{{- if .Values.otlp.existingSecret -}}
+{{- $_ := set $own.telemetry "otlp_headers_file" (printf "%s/otlp/headers" (include "token-authority.secrets" .)) -}}
 {{- end -}}
 {{- mergeOverwrite (deepCopy .Values.config) $own | toJson -}}
 {{- end }}

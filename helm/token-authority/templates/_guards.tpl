@@ -22,6 +22,9 @@ renders where one fails. Each message says what to set.
 {{- if not (or $embedded .Values.keyring.existingSecret) -}}
 {{- fail "PostgreSQL needs keyring.existingSecret: a Secret with 0001.key (32 random bytes in base64), because all pods verify each other's tokens." -}}
 {{- end -}}
+{{- if and .Values.otlp.existingSecret (not .Values.config.telemetry.otlp_endpoint) -}}
+{{- fail "otlp.existingSecret has headers for nobody: set config.telemetry.otlp_endpoint, or leave the Secret out." -}}
+{{- end -}}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas." -}}
 {{- end -}}

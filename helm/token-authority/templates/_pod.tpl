@@ -15,7 +15,7 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* All that migrating takes on PostgreSQL: the configuration and the URL, and no key. */}}
+{{/* All that migrating takes on PostgreSQL: the configuration, the URL, whom to tell; and no key. */}}
 {{- define "token-authority.databaseMounts" -}}
 - name: config
   mountPath: /etc/token-authority
@@ -23,6 +23,11 @@ capabilities:
 {{- if eq .Values.database.kind "postgres" }}
 - name: database
   mountPath: {{ include "token-authority.secrets" . }}/database
+  readOnly: true
+{{- end }}
+{{- if .Values.otlp.existingSecret }}
+- name: otlp
+  mountPath: {{ include "token-authority.secrets" . }}/otlp
   readOnly: true
 {{- end }}
 {{- end }}
@@ -82,13 +87,31 @@ read them, too, and nobody else: the server's user is not root.
     secretName: {{ . }}
     defaultMode: 0400
 {{- end }}
+{{- with .Values.otlp.existingSecret }}
+- name: otlp
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0400
+    items:
+      - key: {{ $.Values.otlp.headersKey }}
+        path: headers
+{{- end }}
 {{- end }}
 
 {{/* The environment, of the server's container and of the one that migrates. */}}
 {{- define "token-authority.environment" -}}
-{{- with .Values.extraEnv }}
+{{- if or .Values.config.telemetry.otlp_endpoint .Values.extraEnv }}
 env:
+  {{- if .Values.config.telemetry.otlp_endpoint }}
+  # Which pod a trace came by.
+  - name: TOKEN_AUTHORITY_TELEMETRY__SERVICE_INSTANCE
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  {{- end }}
+  {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with .Values.extraEnvFrom }}
 envFrom:
