@@ -17,6 +17,7 @@ BASE = {
     "Service": 3,
     "ServiceAccount": 1,
 }
+UNTESTED = {kind: count for kind, count in BASE.items() if kind != "Pod"}
 SQLITE = BASE | {"PersistentVolumeClaim": 1}
 SEVERAL = BASE | {"PodDisruptionBudget": 1}
 WATCHED = {"ConfigMap": 2, "PrometheusRule": 1, "ServiceMonitor": 1}
@@ -79,7 +80,13 @@ CASES = {
         POSTGRES
         + sets("test.enabled=false")
         + ["--set-json", "networkPolicy.grpc.from=[]"],
-        {kind: count for kind, count in BASE.items() if kind != "Pod"},
+        UNTESTED,
+    ),
+    "Prometheus alone is let in": (
+        POSTGRES
+        + sets("test.enabled=false")
+        + ["--set-json", 'networkPolicy={"grpc":{"from":[]},"ops":{"from":[{"podSelector":{}}]}}'],
+        UNTESTED,
     ),
     "a test that introspects": (
         SPOKEN + sets("test.existingSecret=service-token"),
