@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test crash audit-load measure-revoke-all check fmt docs proto-baseline helm-docs helm-golden checkov
+.PHONY: help build quickstart test crash audit-load measure-revoke-all check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,7 @@ docs: ## regenerate docs/errors.md
 proto-baseline: ## accept today's protocol as the one that must not break
 	PATH="$(CURDIR)/.tools/bin:$$PATH" buf build -o proto/baseline.binpb
 
+.PHONY: helm-docs helm-golden checkov
 helm-docs: ## regenerate the table of values in the chart's README.md
 	text=$$(.tools/bin/python3 -B scripts/helm/readme.py) && printf "%s\n" "$$text" >helm/token-authority/README.md
 

@@ -150,6 +150,8 @@ REFUSED = {
         SPOKEN + sets("extraEnv[0].name=A", "extraEnv[0].value=1"),
         "/extraEnv/0/value",
     ),
+    "a section taken away": (SPOKEN + sets("config.telemetry=null"), "'telemetry'"),
+    "a default taken away": (SPOKEN + sets("image=null"), "'image'"),
     # What the server knows, but the chart alone may set.
     "a URL in the open": (SPOKEN + sets("config.database.url=postgres://a"), "'url' not allowed"),
     "an address": (SPOKEN + sets("config.server.address=0.0.0.0:1"), "'address' not allowed"),

@@ -184,7 +184,10 @@ def check_server(name, documents):
     require(config["ops"]["address"] == f"0.0.0.0:{ports['ops']}", f"{name}: port of ops")
     require(container["readinessProbe"]["grpc"]["port"] == ports["grpc"], f"{name}: readiness")
     server = config["server"]
-    ends = server.get("drain_seconds", 0) + server["grace_seconds"]
+    ends = server["drain_seconds"] + server["grace_seconds"]
+    telemetry = config["telemetry"]
+    if "otlp_endpoint" in telemetry:
+        ends += telemetry.get("otlp_timeout_seconds", 5)
     require(spec["terminationGracePeriodSeconds"] >= ends + 5, f"{name}: cut before its end")
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     for path in (

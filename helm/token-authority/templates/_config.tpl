@@ -44,9 +44,15 @@ toToml writes whole numbers as fractions, which the server refuses.
 {{- end -}}
 {{- end }}
 
-{{/* How long the server may take to end: what it was given, and the margin. */}}
+{{/* How long the server may take to end: draining, calls in flight, traces, and the margin. */}}
 {{- define "token-authority.terminationGracePeriodSeconds" -}}
+{{- $traces := 0 -}}
+{{- with .Values.config.telemetry -}}
+{{- if .otlp_endpoint -}}
+{{- $traces = default 5 .otlp_timeout_seconds -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.config.server -}}
-{{- add (int .drain_seconds) (int .grace_seconds) (int $.Values.terminationMarginSeconds) -}}
+{{- add (int .drain_seconds) (int .grace_seconds) (int $traces) (int $.Values.terminationMarginSeconds) -}}
 {{- end -}}
 {{- end }}
