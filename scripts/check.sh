@@ -44,6 +44,18 @@ generated_docs() {
   return "$result"
 }
 
+# The server's own word on what the chart configures it with.
+chart_configuration() {
+  local fresh result=0 values
+  fresh=$(mktemp)
+  for values in helm/token-authority/ci/*-values.yaml; do
+    .tools/bin/python3 -B scripts/helm/check.py configuration "$values" >"$fresh" &&
+      cargo run --locked --quiet -- config check --config "$fresh" || result=1
+  done
+  rm -f "$fresh"
+  return "$result"
+}
+
 file_length() {
   find src tests -name '*.rs' -exec awk '
     FNR == 501 { print FILENAME " has more than 500 lines: split it"; long = 1 }
@@ -76,6 +88,8 @@ step "metrics" scripts/check-metrics.sh
 step "shellcheck" shellcheck scripts/*.sh .ci/run
 step "file length" file_length
 step "changelog" changelog
+step "helm" scripts/check-helm.sh
+step "chart's configuration" chart_configuration
 
 if ((${#failures[@]} > 0)); then
   printf 'check: FAILED: %s\n' "${failures[@]}"

@@ -1,0 +1,34 @@
+{{/*
+What the schema can't say: which values go together. The Deployment includes it, so that nothing
+renders where one fails. Each message says what to set.
+*/}}
+{{- define "token-authority.guards" -}}
+{{- $embedded := eq .Values.database.kind "sqlite" -}}
+{{- if not .Values.config.server.plaintext -}}
+{{- fail "There is no TLS yet, so tokens would cross the network in plain text. If yours encrypts them (a mesh, say) or you trust it, set config.server.plaintext=true." -}}
+{{- end -}}
+{{- if and $embedded .Values.autoscaling.enabled -}}
+{{- fail "SQLite is for one pod: set autoscaling.enabled=false, or database.kind=postgres." -}}
+{{- end -}}
+{{- if and $embedded (gt (int .Values.replicas) 1) -}}
+{{- fail "SQLite is for one pod: set replicas=1, or database.kind=postgres." -}}
+{{- end -}}
+{{- if and $embedded .Values.database.existingSecret -}}
+{{- fail "database.existingSecret is PostgreSQL's URL, but database.kind is sqlite: set database.kind=postgres, or leave the Secret out." -}}
+{{- end -}}
+{{- if not (or $embedded .Values.database.existingSecret) -}}
+{{- fail "PostgreSQL needs database.existingSecret: a Secret that holds the postgres:// URL under the key database.urlKey." -}}
+{{- end -}}
+{{- if not (or $embedded .Values.keyring.existingSecret) -}}
+{{- fail "PostgreSQL needs keyring.existingSecret: a Secret with 0001.key (32 random bytes in base64), because all pods verify each other's tokens." -}}
+{{- end -}}
+{{- if and .Values.otlp.existingSecret (not .Values.config.telemetry.otlp_endpoint) -}}
+{{- fail "otlp.existingSecret has headers for nobody: set config.telemetry.otlp_endpoint, or leave the Secret out." -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas." -}}
+{{- end -}}
+{{- if eq (int .Values.ports.grpc) (int .Values.ports.ops) -}}
+{{- fail "ports.grpc and ports.ops are one port: set two." -}}
+{{- end -}}
+{{- end }}

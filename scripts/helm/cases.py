@@ -1,0 +1,158 @@
+"""What the chart is rendered with, and what must come of it."""
+
+# The settings that each case needs to be rendered at all.
+SPOKEN = ["--set", "config.server.plaintext=true"]
+POSTGRES = SPOKEN + [
+    "--set", "database.kind=postgres",
+    "--set", "database.existingSecret=url",
+    "--set", "keyring.existingSecret=keys",
+]  # fmt: skip
+
+# The kinds of the two backends, one pod each, with every feature as it is by default.
+BASE = {
+    "ConfigMap": 1,
+    "Deployment": 1,
+    "NetworkPolicy": 1,
+    "Pod": 1,
+    "Service": 3,
+    "ServiceAccount": 1,
+}
+UNTESTED = {kind: count for kind, count in BASE.items() if kind != "Pod"}
+SQLITE = BASE | {"PersistentVolumeClaim": 1}
+SEVERAL = BASE | {"PodDisruptionBudget": 1}
+WATCHED = {"ConfigMap": 2, "PrometheusRule": 1, "ServiceMonitor": 1}
+
+
+def sets(*settings):
+    """Returns the arguments that set each of `key=value`."""
+    return [argument for setting in settings for argument in ("--set", setting)]
+
+
+# Each case: arguments of Helm, and how many of each kind there must be.
+CASES = {
+    "sqlite": (SPOKEN, SQLITE),
+    "sqlite, worked": (["-f", "ci/sqlite-values.yaml"], SQLITE),
+    "sqlite, none for maintenance": (SPOKEN + sets("replicas=0"), SQLITE),
+    "sqlite, a claim of one's own": (
+        SPOKEN + sets("persistence.existingClaim=mine", "keyring.existingSecret=keys"),
+        BASE,
+    ),
+    "sqlite, a claim that says everything": (
+        SPOKEN
+        + sets(
+            "persistence.storageClass=fast",
+            "persistence.accessMode=ReadWriteOncePod",
+            "persistence.annotations.backup=daily",
+            "persistence.keep=false",
+        ),
+        SQLITE,
+    ),
+    "postgres, one pod": (POSTGRES, BASE),
+    "postgres, worked": (["-f", "ci/postgres-values.yaml"], SEVERAL | WATCHED),
+    "postgres, several": (POSTGRES + sets("replicas=2"), SEVERAL),
+    "postgres, scaled": (
+        POSTGRES + sets("autoscaling.enabled=true"),
+        SEVERAL | {"HorizontalPodAutoscaler": 1},
+    ),
+    "postgres, scaled in one's own way": (
+        POSTGRES
+        + sets(
+            "autoscaling.enabled=true",
+            "autoscaling.behavior.scaleDown.selectPolicy=Disabled",
+            "podDisruptionBudget.maxUnavailable=25%",
+        ),
+        SEVERAL | {"HorizontalPodAutoscaler": 1},
+    ),
+    "postgres, nothing but the service": (
+        POSTGRES
+        + sets(
+            "replicas=2",
+            "database.migrate=false",
+            "networkPolicy.enabled=false",
+            "podDisruptionBudget.enabled=false",
+            "serviceAccount.create=false",
+            "test.enabled=false",
+            "topologySpread.enabled=false",
+        ),
+        {"ConfigMap": 1, "Deployment": 1, "Service": 3},
+    ),
+    "nobody is let in": (
+        POSTGRES
+        + sets("test.enabled=false")
+        + ["--set-json", "networkPolicy.grpc.from=[]"],
+        UNTESTED,
+    ),
+    "Prometheus alone is let in": (
+        POSTGRES
+        + sets("test.enabled=false")
+        + ["--set-json", 'networkPolicy={"grpc":{"from":[]},"ops":{"from":[{"podSelector":{}}]}}'],
+        UNTESTED,
+    ),
+    "a test that introspects": (
+        SPOKEN + sets("test.existingSecret=service-token"),
+        SQLITE,
+    ),
+    "watched, with less and more": (
+        SPOKEN
+        + sets(
+            "serviceMonitor.enabled=true",
+            "serviceMonitor.interval=15s",
+            "serviceMonitor.labels.release=prometheus",
+            "prometheusRule.enabled=true",
+            "prometheusRule.disabled={TokenAuthorityDown}",
+            "prometheusRule.alertLabels.team=identity",
+            "dashboard.enabled=true",
+            "dashboard.annotations.folder=identity",
+        ),
+        SQLITE | WATCHED,
+    ),
+    "all that is extra": (["-f", "ci/extra-values.yaml"], SEVERAL),
+}
+
+# Each case that must be refused: arguments of Helm, and what the refusal must say.
+REFUSED = {
+    "the defaults": ([], "set config.server.plaintext=true"),
+    "sqlite, several": (SPOKEN + sets("replicas=2"), "SQLite is for one pod: set replicas=1"),
+    "sqlite, scaled": (
+        SPOKEN + sets("autoscaling.enabled=true"),
+        "SQLite is for one pod: set autoscaling.enabled=false",
+    ),
+    "sqlite, a URL": (
+        SPOKEN + sets("database.existingSecret=url"),
+        "database.existingSecret is PostgreSQL's",
+    ),
+    "postgres, no URL": (
+        SPOKEN + sets("database.kind=postgres", "keyring.existingSecret=keys"),
+        "PostgreSQL needs database.existingSecret",
+    ),
+    "postgres, no keyring": (
+        SPOKEN + sets("database.kind=postgres", "database.existingSecret=url"),
+        "PostgreSQL needs keyring.existingSecret",
+    ),
+    "scaled upside down": (
+        POSTGRES + sets("autoscaling.enabled=true", "autoscaling.minReplicas=11"),
+        "autoscaling.minReplicas is more than",
+    ),
+    "headers for nobody": (SPOKEN + sets("otlp.existingSecret=headers"), "headers for nobody"),
+    "a password in the open": (
+        SPOKEN + sets("config.telemetry.otlp_endpoint=http://a:b@c:4317"),
+        "/config/telemetry/otlp_endpoint",
+    ),
+    "one port for two": (SPOKEN + sets("ports.ops=50051"), "are one port"),
+    "an alert that there is not": (
+        SPOKEN + sets("prometheusRule.enabled=true", "prometheusRule.disabled={Nope}"),
+        "no alert is named Nope",
+    ),
+    "a third database": (POSTGRES + sets("database.kind=mysql"), "/database/kind"),
+    "a value out of bounds": (SPOKEN + sets("config.hashing.cost=15"), "/config/hashing/cost"),
+    "root": (SPOKEN + sets("runAsUser=0"), "/runAsUser"),
+    "a number in the environment": (
+        SPOKEN + sets("extraEnv[0].name=A", "extraEnv[0].value=1"),
+        "/extraEnv/0/value",
+    ),
+    "a section taken away": (SPOKEN + sets("config.telemetry=null"), "'telemetry'"),
+    "a default taken away": (SPOKEN + sets("image=null"), "'image'"),
+    # What the server knows, but the chart alone may set.
+    "a URL in the open": (SPOKEN + sets("config.database.url=postgres://a"), "'url' not allowed"),
+    "an address": (SPOKEN + sets("config.server.address=0.0.0.0:1"), "'address' not allowed"),
+}
