@@ -20,7 +20,7 @@ pub(super) struct ClientArguments {
     /// The profile to call with [`TA_PROFILE`; default: the one in use]
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
-    /// The server: HOST:PORT, `http://…` or `https://…` [`TA_ADDRESS`]
+    /// The server: HOST:PORT, `http://…` or `https://…` `[TA_ADDRESS]`
     #[arg(long, global = true, value_name = "ADDRESS")]
     address: Option<Address>,
     /// A file that holds the token to call with [`TA_TOKEN_FILE`, `TA_TOKEN`]
