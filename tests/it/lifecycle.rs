@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Backend, Installation, ManualClock, Program, SeededEntropy};
+use crate::support::{Backend, Installation, ManualClock, Program, SeededEntropy, both_backends};
 
 const NO_DRAIN: (&str, &str) = ("TOKEN_AUTHORITY_SERVER__DRAIN_SECONDS", "0");
 /// Longer than a test waits for the end.
