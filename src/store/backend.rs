@@ -3,9 +3,10 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -15,8 +16,22 @@ use tracing::Instrument as _;
 
 use super::{Connections, Error, span};
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+static SQLITE_MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| lenient(sqlx::migrate!("src/store/migrations/sqlite")));
+static POSTGRES_MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| lenient(sqlx::migrate!("src/store/migrations/postgres")));
+
+/// The migrations of a newer program.
+const LIST_NEWER_MIGRATIONS: &str = "
+    SELECT version, description
+      FROM _sqlx_migrations
+     WHERE version > $1
+     ORDER BY version";
+
+pub(super) const STATEMENTS: &[(&str, &str)] = &[("LIST_NEWER_MIGRATIONS", LIST_NEWER_MIGRATIONS)];
+
+/// What the name of a migration begins with that takes away what older programs use.
+const CONTRACT: &str = "contract";
 
 /// Which database, and how to reach it.
 #[derive(Clone, Debug)]
@@ -156,15 +171,43 @@ macro_rules! execute {
 
 pub(super) use {execute, fetch_all, fetch_one, fetch_optional, on_backend};
 
-/// Returns why a schema could not be migrated: one of a newer program is for a person.
-fn not_migrated(error: MigrateError) -> Error {
-    if let MigrateError::VersionMissing(version) = error {
-        return Error::Open(format!(
-            "the schema is newer than this program: it has migration {version}; start the \
-             version that made it, or a later one"
-        ));
+/// Has a migrator run on a schema that a newer program has migrated: beside one that is
+/// being replaced, the older program may have to start again.
+fn lenient(mut migrator: Migrator) -> Migrator {
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// Looks at what a newer program has migrated, if one has: what it added is no hindrance,
+/// what it took away is.
+fn judge_newer(newer: &[(i64, String)]) -> Result<(), Error> {
+    if let Some((version, _)) = newer.iter().find(|(_, name)| name.starts_with(CONTRACT)) {
+        return Err(Error::Open(format!(
+            "the schema is newer than this program: migration {version} took away what it uses; \
+             start the version that migrated it, or a later one"
+        )));
     }
-    Error::Migrate(error)
+    if let Some((version, _)) = newer.last() {
+        tracing::warn!(
+            migration = version,
+            "the schema is newer than this program, which goes on with what it knows of it"
+        );
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, on a pool.
+macro_rules! migrate {
+    ($pool:expr, $migrations:expr) => {{
+        let migrations: &Migrator = &$migrations;
+        migrations.run($pool).await.map_err(Error::Migrate)?;
+        let last = migrations.iter().map(|migration| migration.version).max();
+        let newer: Vec<(i64, String)> = sqlx::query_as(LIST_NEWER_MIGRATIONS)
+            .bind(last.unwrap_or_default())
+            .fetch_all($pool)
+            .await?;
+        judge_newer(&newer)
+    }};
 }
 
 impl Db {
@@ -192,7 +235,7 @@ impl Db {
             .acquire_timeout(settings.acquire_timeout)
             .connect_with(options.clone())
             .await?;
-        SQLITE_MIGRATIONS.run(&write).await.map_err(not_migrated)?;
+        migrate!(&write, SQLITE_MIGRATIONS)?;
         let read = SqlitePoolOptions::new()
             .max_connections(settings.connections.max(1))
             .acquire_timeout(settings.acquire_timeout)
@@ -227,10 +270,7 @@ impl Db {
         // Of its own, without those limits: waiting for another replica's migration
         // is no fault.
         let mut migrating = unlimited.connect().await?;
-        POSTGRES_MIGRATIONS
-            .run(&mut migrating)
-            .await
-            .map_err(not_migrated)?;
+        migrate!(&mut migrating, POSTGRES_MIGRATIONS)?;
         migrating.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections.max(2))

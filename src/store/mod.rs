@@ -55,6 +55,7 @@ use tracing::Instrument as _;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        backend::STATEMENTS,
         census::STATEMENTS,
         changes::STATEMENTS,
         fingerprints::STATEMENTS,

@@ -95,9 +95,8 @@ async fn serve_writes_the_operators_token_once_and_stops_when_told() {
     let mut written = None;
     for _ in 0..2 {
         let mut program = Program::start(&arguments, temporary.path());
-        let line = program.until("server.address=");
-        let (_, address) = line.split_once("server.address=").unwrap();
-        let operator = actor(address.trim(), &file).await;
+        let address = program.address();
+        let operator = actor(&address, &file).await;
         let call = operator.call(pb::WhoAmIRequest {});
         operator.me().who_am_i(call).await.unwrap();
         assert_eq!(mode(&file), 0o600);

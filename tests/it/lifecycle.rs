@@ -10,6 +10,8 @@ use h2::client::{ResponseFuture, SendRequest};
 use prost::bytes::Bytes;
 use token_authority::app::{App, World};
 use token_authority::config::Config;
+use token_authority::pb;
+use token_authority::pb::self_service_client::SelfServiceClient;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt as _;
@@ -18,7 +20,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Backend, Installation, ManualClock, Program, SeededEntropy};
+use crate::support::{Backend, Installation, ManualClock, Program, SeededEntropy, both_backends};
 
 const NO_DRAIN: (&str, &str) = ("TOKEN_AUTHORITY_SERVER__DRAIN_SECONDS", "0");
 /// Longer than a test waits for the end.
@@ -194,6 +196,47 @@ fn a_signal_ends_it_while_it_still_waits_for_its_database() {
     assert!(said.contains("stopped before serving"), "{said}");
 }
 
+both_backends!(it_starts_on_a_schema_to_which_a_newer_one_added);
+
+async fn it_starts_on_a_schema_to_which_a_newer_one_added(backend: Backend) {
+    let installation = Installation::new(backend).await;
+    let (program, _) = installation.start(&[]);
+    program.terminate();
+    assert_eq!(program.end().0, Some(0));
+    // What the next release does to the schema.
+    let success = match backend {
+        Backend::Sqlite => "1",
+        Backend::Postgres => "TRUE",
+    };
+    let checksum = match backend {
+        Backend::Sqlite => "x'00'",
+        Backend::Postgres => r"'\x00'",
+    };
+    let database = &installation.database;
+    for statement in [
+        "ALTER TABLE tokens ADD COLUMN of_tomorrow BIGINT".to_owned(),
+        format!(
+            "INSERT INTO _sqlx_migrations \
+             (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'of tomorrow', {success}, {checksum}, 1)"
+        ),
+    ] {
+        database.execute(&statement).await;
+    }
+    let (program, address) = installation.start(&[]);
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut me = SelfServiceClient::new(channel.connect().await.unwrap());
+    let mut request = tonic::Request::new(pb::WhoAmIRequest {});
+    let bearer = format!("Bearer {}", installation.operator());
+    let metadata = request.metadata_mut();
+    metadata.insert("authorization", bearer.parse().unwrap());
+    me.who_am_i(request).await.unwrap();
+    program.terminate();
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("newer than this program"), "{said}");
+}
+
 #[tokio::test]
 async fn what_it_can_not_start_without_is_told_in_a_line() {
     let newer = Installation::new(Backend::Sqlite).await;
@@ -202,7 +245,7 @@ async fn what_it_can_not_start_without_is_told_in_a_line() {
         .execute(
             "INSERT INTO _sqlx_migrations \
              (version, description, success, checksum, execution_time) \
-             VALUES (9999, 'of tomorrow', 1, x'00', 1)",
+             VALUES (9998, 'of tomorrow', 1, x'00', 1), (9999, 'contract it', 1, x'00', 1)",
         )
         .await;
     let temporary = tempfile::tempdir().unwrap();
@@ -223,7 +266,7 @@ async fn what_it_can_not_start_without_is_told_in_a_line() {
         ),
         (
             &["--data", newer],
-            "the schema is newer than this program: it has migration 9999; start the version",
+            "the schema is newer than this program: migration 9999 took away what it uses; start",
         ),
         (
             &["--data", "a", "--keyring", "keys"],

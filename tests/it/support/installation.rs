@@ -57,10 +57,8 @@ impl Installation {
         let mut environment = self.environment.clone();
         environment.extend(besides.iter().map(|(name, text)| (*name, (*text).into())));
         let mut program = Program::start_with(&["serve"], self.directory.path(), &environment);
-        let line = program.until("server.address=");
-        let (_, address) = line.split_once("server.address=").unwrap();
-        let address = address.split_whitespace().next().unwrap();
-        (program, address.to_owned())
+        let address = program.address();
+        (program, address)
     }
 
     /// Returns the operator's value, as the program wrote it.

@@ -77,6 +77,13 @@ impl Program {
         }
     }
 
+    /// Waits until it serves, and returns where.
+    pub(crate) fn address(&mut self) -> String {
+        let line = self.until("server.address=");
+        let (_, address) = line.split_once("server.address=").unwrap();
+        address.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
         self.signal("-TERM");
