@@ -5,6 +5,8 @@ mod load;
 mod table;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use token_authority::pb;
@@ -255,28 +257,43 @@ async fn what_waits_for_a_hash_is_told(backend: Backend) {
     assert_eq!(before.of("bcrypt_queue_capacity"), 1);
     assert_eq!(before.of("bcrypt_threads"), 1);
     assert_eq!(before.of("bcrypt_threads_busy"), 0);
+    // Again and again, until it has been seen: one is hashed, one waits, more are refused.
+    let seen = Arc::<AtomicBool>::default();
     let creating: Vec<_> = (0..6)
-        .map(|number| {
-            let operator = operator.clone();
-            let wanted = service("authority", &format!("n{number}"), &[]);
-            tokio::spawn(async move { operator.try_create(wanted).await })
+        .map(|creator| {
+            let (operator, seen) = (operator.clone(), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let (mut made, mut refused) = (0, 0);
+                for number in 0.. {
+                    if seen.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let wanted = service("authority", &format!("n{creator}-{number}"), &[]);
+                    match operator.try_create(wanted).await {
+                        Ok(_) => made += 1,
+                        Err(status) => {
+                            assert_eq!(refusal(&status), "ResourceExhausted HASHING_BUSY");
+                            refused += 1;
+                        }
+                    }
+                }
+                (made, refused)
+            })
         })
         .collect();
-    t.scrape_until("busy, with one waiting", |scrape| {
+    t.scrape_until("busy, with one waiting and one refused", |scrape| {
         scrape.of("bcrypt_threads_busy") == 1
             && scrape.of("bcrypt_queue_length") == 1
+            && scrape.of("bcrypt_refused_total") > before.of("bcrypt_refused_total")
             && scrape.of("requests_in_flight{rpc=\"CreateToken\"}") >= 2
     })
     .await;
+    seen.store(true, Ordering::Relaxed);
     let (mut made, mut refused) = (0, 0);
     for create in creating {
-        match create.await.unwrap() {
-            Ok(_) => made += 1,
-            Err(status) => {
-                assert_eq!(refusal(&status), "ResourceExhausted HASHING_BUSY");
-                refused += 1;
-            }
-        }
+        let (more_made, more_refused) = create.await.unwrap();
+        made += more_made;
+        refused += more_refused;
     }
     let after = t.scrape().await;
     let moved = |series: &str| after.of(series) - before.of(series);

@@ -77,11 +77,13 @@ impl Program {
         }
     }
 
-    /// Waits until it serves, and returns where.
+    /// Waits until it serves, and returns where; whichever way it logs.
     pub(crate) fn address(&mut self) -> String {
-        let line = self.until("server.address=");
-        let (_, address) = line.split_once("server.address=").unwrap();
-        address.split_whitespace().next().unwrap().to_owned()
+        let line = self.until("server.address");
+        let (_, address) = line.split_once("server.address").unwrap();
+        let address = address.trim_start_matches(['=', ':', '"']);
+        let end = address.find(|c: char| c.is_whitespace() || c == '"');
+        address[..end.unwrap_or(address.len())].to_owned()
     }
 
     /// Tells it to stop.

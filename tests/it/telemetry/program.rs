@@ -11,10 +11,8 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 fn serve(temporary: &std::path::Path, environment: &[(&str, String)]) -> (Program, String) {
     let arguments = ["serve", "--address", "127.0.0.1:0"];
     let mut program = Program::start_with(&arguments, temporary, environment);
-    let line = program.until("server.address");
-    let (_, address) = line.split_once("127.0.0.1:").unwrap();
-    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
-    (program, format!("http://127.0.0.1:{port}"))
+    let url = format!("http://{}", program.address());
+    (program, url)
 }
 
 /// Calls the program, below a caller's span, and tells it to stop.
