@@ -21,17 +21,16 @@ static SQLITE_MIGRATIONS: LazyLock<Migrator> =
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> =
     LazyLock::new(|| lenient(sqlx::migrate!("src/store/migrations/postgres")));
 
-/// The migrations of a newer program.
-const LIST_NEWER_MIGRATIONS: &str = "
+const LIST_MIGRATIONS: &str = "
     SELECT version, description
       FROM _sqlx_migrations
-     WHERE version > $1
      ORDER BY version";
 
-pub(super) const STATEMENTS: &[(&str, &str)] = &[("LIST_NEWER_MIGRATIONS", LIST_NEWER_MIGRATIONS)];
+pub(super) const STATEMENTS: &[(&str, &str)] = &[("LIST_MIGRATIONS", LIST_MIGRATIONS)];
 
-/// What the name of a migration begins with that takes away what older programs use.
-const CONTRACT: &str = "contract";
+/// What the name of a migration begins with that takes something away. The number of the
+/// oldest migration whose programs do without it comes next.
+const CONTRACT: &str = "contract since ";
 
 /// Which database, and how to reach it.
 #[derive(Clone, Debug)]
@@ -178,35 +177,49 @@ fn lenient(mut migrator: Migrator) -> Migrator {
     migrator
 }
 
-/// Looks at what a newer program has migrated, if one has: what it added is no hindrance,
-/// what it took away is.
-fn judge_newer(newer: &[(i64, String)]) -> Result<(), Error> {
-    if let Some((version, _)) = newer.iter().find(|(_, name)| name.starts_with(CONTRACT)) {
-        return Err(Error::Open(format!(
-            "the schema is newer than this program: migration {version} took away what it uses; \
-             start the version that migrated it, or a later one"
-        )));
+/// Looks at what has been applied that this program does not know: what a newer one added
+/// is no hindrance, what it took away is, and so is what no newer one did.
+fn judge(applied: &[(i64, String)], known: &Migrator) -> Result<(), Error> {
+    let newest = known.iter().map(|known| known.version).max();
+    let newest = newest.unwrap_or_default();
+    let mut newer = None;
+    for (version, name) in applied {
+        if known.version_exists(*version) {
+            continue;
+        }
+        let since = name.strip_prefix(CONTRACT).and_then(|since| {
+            let since = since.split_whitespace().next()?;
+            since.parse::<i64>().ok()
+        });
+        if *version < newest {
+            return Err(Error::Open(format!(
+                "the schema is not of this program: migration {version} is unknown to it"
+            )));
+        }
+        if since.is_some_and(|since| newest < since) {
+            return Err(Error::Open(format!(
+                "the schema is newer than this program: migration {version} took away what it \
+                 uses; start the version that migrated it, or a later one"
+            )));
+        }
+        newer = Some(*version);
     }
-    if let Some((version, _)) = newer.last() {
+    if let Some(migration) = newer {
         tracing::warn!(
-            migration = version,
+            migration,
             "the schema is newer than this program, which goes on with what it knows of it"
         );
     }
     Ok(())
 }
 
-/// Brings the schema up to date, on a pool.
+/// Brings the schema up to date, on a pool or a connection.
 macro_rules! migrate {
-    ($pool:expr, $migrations:expr) => {{
+    ($on:expr, $migrations:expr) => {{
         let migrations: &Migrator = &$migrations;
-        migrations.run($pool).await.map_err(Error::Migrate)?;
-        let last = migrations.iter().map(|migration| migration.version).max();
-        let newer: Vec<(i64, String)> = sqlx::query_as(LIST_NEWER_MIGRATIONS)
-            .bind(last.unwrap_or_default())
-            .fetch_all($pool)
-            .await?;
-        judge_newer(&newer)
+        migrations.run($on).await.map_err(Error::Migrate)?;
+        let applied = sqlx::query_as(LIST_MIGRATIONS).fetch_all($on).await?;
+        judge(&applied, migrations)
     }};
 }
 
@@ -412,4 +425,30 @@ fn restrict(path: &Path) -> Result<(), Error> {
 #[cfg(not(unix))]
 fn restrict(_path: &Path) -> Result<(), Error> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_others_migrated_is_taken_unless_it_lacks_what_is_used() {
+        let known = &*SQLITE_MIGRATIONS;
+        let newest = known.iter().map(|known| known.version).max().unwrap();
+        let with = |more: &[(i64, String)]| {
+            let ours = known
+                .iter()
+                .map(|known| (known.version, known.description.to_string()));
+            let applied: Vec<_> = ours.chain(more.iter().cloned()).collect();
+            judge(&applied, known).is_ok()
+        };
+        let contract = |since: i64| (newest + 9, format!("contract since {since:04} names"));
+        assert!(with(&[]));
+        assert!(with(&[(newest + 1, String::from("names"))]));
+        assert!(with(&[(newest + 1, String::from("contractors"))]));
+        assert!(with(&[contract(newest)]));
+        assert!(with(&[contract(newest - 1)]));
+        assert!(!with(&[contract(newest + 1)]));
+        assert!(!with(&[(0, String::from("of another lineage"))]));
+    }
 }

@@ -214,7 +214,7 @@ async fn it_starts_on_a_schema_to_which_a_newer_one_added(backend: Backend) {
     };
     let database = &installation.database;
     for statement in [
-        "ALTER TABLE tokens ADD COLUMN of_tomorrow BIGINT".to_owned(),
+        "ALTER TABLE tokens ADD COLUMN of_tomorrow INTEGER".to_owned(),
         format!(
             "INSERT INTO _sqlx_migrations \
              (version, description, success, checksum, execution_time) \
@@ -245,7 +245,7 @@ async fn what_it_can_not_start_without_is_told_in_a_line() {
         .execute(
             "INSERT INTO _sqlx_migrations \
              (version, description, success, checksum, execution_time) \
-             VALUES (9998, 'of tomorrow', 1, x'00', 1), (9999, 'contract it', 1, x'00', 1)",
+             VALUES (9998, 'of tomorrow', 1, x'00', 1), (9999, 'contract since 9998 it', 1, x'00', 1)",
         )
         .await;
     let temporary = tempfile::tempdir().unwrap();
