@@ -2,6 +2,7 @@
 
 mod client;
 mod failure;
+mod introspect;
 mod profile;
 mod tls;
 mod token;
