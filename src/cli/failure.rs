@@ -304,7 +304,7 @@ fn need(rpc: Rpc) -> &'static str {
 
 /// Returns how a field of a request is given on the command line: `scopes[2]` as
 /// `--scope[2]`.
-fn flag(field: &str, rpc: Option<Rpc>) -> String {
+pub(super) fn flag(field: &str, rpc: Option<Rpc>) -> String {
     if let Some(flag) = rpc.and_then(|rpc| change::flag(field, rpc)) {
         return flag;
     }

@@ -33,6 +33,38 @@ pub(super) fn value(what: &str, file: Option<&Path>) -> Result<String, Failure> 
     Ok(text)
 }
 
+/// One of several texts that were read.
+pub(super) struct Line {
+    /// Which line of the file it is, from 1.
+    pub(super) number: usize,
+    /// The text.
+    pub(super) text: String,
+}
+
+/// Reads values, one a line, blank lines left out, as [`document`] reads a text. They are
+/// not typed, since a terminal shows what is.
+pub(super) fn lines(what: &str, file: Option<&Path>, most: u64) -> Result<Vec<Line>, Failure> {
+    if is_standard(file) && std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{what} would be seen, typed on a terminal\n  give a file of them, one a line, with \
+             --value-file FILE or < FILE"
+        )));
+    }
+    let text = document(what, file, most)?;
+    let lines = text.lines().zip(1..).map(|(line, number)| Line {
+        number,
+        text: line.trim().to_owned(),
+    });
+    let lines: Vec<Line> = lines.filter(|line| !line.text.is_empty()).collect();
+    if lines.is_empty() {
+        let place = name(file);
+        return Err(Failure::usage(format!(
+            "there are none of {what} ({place})"
+        )));
+    }
+    Ok(lines)
+}
+
 /// Reads a text of at most so many bytes from a file, `-` or none being standard input.
 pub(super) fn document(what: &str, file: Option<&Path>, most: u64) -> Result<String, Failure> {
     let place = name(file);

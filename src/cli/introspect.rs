@@ -1,4 +1,6 @@
-//! `introspect`: one value, judged as a resource server would have it judged.
+//! `introspect`: a value, judged as a resource server would have it judged.
+
+mod batch;
 
 use std::path::PathBuf;
 
@@ -20,6 +22,9 @@ pub(super) struct Question {
     /// The file that holds the value; default: standard input, typed unseen on a terminal
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
+    /// Judge many values, one a line: a row for each, with its hint and never the value
+    #[arg(long)]
+    batch: bool,
     /// A scope that it must have; can be given again
     #[arg(long, value_name = "SCOPE")]
     require: Vec<String>,
@@ -37,14 +42,11 @@ pub(super) struct Question {
 impl Question {
     /// Asks.
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let request = session.request(pb::IntrospectRequest {
-            token: input::value("the value", self.value_file.as_deref())?,
-            tenant_id: session.tenant(None),
-            required_scopes: self.require,
-            expected_kind: Kind::number(self.kind),
-            min_revision: self.min_revision.unwrap_or_default(),
-            client_address: self.client_address.unwrap_or_default(),
-        });
+        if self.batch {
+            return batch::run(self, session).await;
+        }
+        let value = input::value("the value", self.value_file.as_deref())?;
+        let request = session.request(self.request(session, value));
         let answer = session.introspection().introspect(request).await?;
         let answer = answer.into_inner();
         session.output.show(&answer, said)?;
@@ -52,6 +54,18 @@ impl Question {
             (true, _) => Ok(()),
             (false, true) => Err(Failure::quiet(LACKING)),
             (false, false) => Err(Failure::quiet(INACTIVE)),
+        }
+    }
+
+    /// Returns the question about a value.
+    fn request(&self, session: &Session, value: String) -> pb::IntrospectRequest {
+        pb::IntrospectRequest {
+            token: value,
+            tenant_id: session.tenant(None),
+            required_scopes: self.require.clone(),
+            expected_kind: Kind::number(self.kind),
+            min_revision: self.min_revision.clone().unwrap_or_default(),
+            client_address: self.client_address.clone().unwrap_or_default(),
         }
     }
 }

@@ -69,9 +69,10 @@ enum Command {
     Quickstart,
     /// Serves gRPC
     Serve(ServerArguments),
-    /// Makes an operator's token in place of the one made at first start: the way
-    /// back in for who has the database but no token. The embedded database must
-    /// not be served meanwhile
+    /// Makes an operator's token in place of the one made at first start
+    ///
+    /// It is the way back in for who has the database but no token. The embedded
+    /// database must not be served meanwhile.
     Bootstrap(ServerArguments),
     /// Brings the database's schema up to date, and ends
     Migrate(ServerArguments),
@@ -132,8 +133,10 @@ enum Command {
         #[command(subcommand)]
         command: token::Command,
     },
-    /// Judges one value, read from standard input. Exits with 0 where it is allowed, 2 where
-    /// it is not active, 3 where it is active and lacks a scope; 1 is no answer
+    /// Judges a value as a resource server would, or many, from standard input
+    ///
+    /// Exits with 0 where it is allowed, 2 where it is not active, 3 where it is active and
+    /// lacks a scope; 1 is no answer. Of many, the worst counts: 1, then 2, then 3.
     Introspect {
         // First: what follows the connection's flags would stand under their heading.
         #[command(flatten)]

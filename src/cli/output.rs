@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 use super::failure::Failure;
 use super::print;
+use crate::app::BoxError;
 use crate::pb;
 
 /// How answers are printed.
@@ -36,9 +38,9 @@ impl Output {
 
 /// Returns a message as protobuf's JSON: names in lowerCamelCase, enums by name, what
 /// is empty left out.
-fn json<M: Message + Name>(message: &M) -> Result<String, Failure> {
+pub(super) fn json<M: Message + Name>(message: &M) -> Result<String, Failure> {
     let broken = |cause: &dyn std::fmt::Display| Failure::told(format!("can't print it: {cause}"));
-    let pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET).map_err(|cause| broken(&cause))?;
+    let pool = pool().map_err(|cause| broken(&*cause))?;
     let descriptor = pool
         .get_message_by_name(&M::full_name())
         .ok_or_else(|| broken(&"the message has no descriptor"))?;
@@ -51,6 +53,25 @@ fn json<M: Message + Name>(message: &M) -> Result<String, Failure> {
         .map_err(|cause| broken(&cause))?;
     let text = String::from_utf8(text).map_err(|cause| broken(&cause))?;
     Ok(harmless(&text) + "\n")
+}
+
+/// Returns what is known of messages: the protocol's, and what the status of one of a
+/// batch holds.
+fn pool() -> Result<DescriptorPool, BoxError> {
+    let mut pool = DescriptorPool::decode(pb::FILE_DESCRIPTOR_SET)?;
+    let details = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
+    // The same message may stand there in a file of another name.
+    let is_known = |file: &FileDescriptorProto| {
+        let mut names = file.message_type.iter().map(DescriptorProto::name);
+        names.any(|name| {
+            let name = format!("{}.{name}", file.package());
+            pool.get_message_by_name(&name).is_some()
+        })
+    };
+    let files = details.file.into_iter();
+    let missing: Vec<_> = files.filter(|file| !is_known(file)).collect();
+    pool.add_file_descriptor_protos(missing)?;
+    Ok(pool)
 }
 
 /// Returns JSON in which nothing drives a terminal.
@@ -201,6 +222,21 @@ mod tests {
         );
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["name"], HOSTILE);
+    }
+
+    #[test]
+    fn a_status_within_an_answer_is_printed_with_its_details() {
+        use tonic_types::StatusExt as _;
+        let mut details = tonic_types::ErrorDetails::new();
+        details.set_error_info("SOME_REASON", "example.com", []);
+        let code = tonic::Code::InvalidArgument;
+        let status = tonic::Status::with_error_details(code, "wrong", details);
+        let status = tonic_types::pb::Status::decode(status.details()).unwrap();
+        let result = pb::BatchIntrospectResult {
+            result: Some(pb::batch_introspect_result::Result::Status(status)),
+        };
+        let read: serde_json::Value = serde_json::from_str(&json(&result).unwrap()).unwrap();
+        assert_eq!(read["status"]["details"][0]["reason"], "SOME_REASON");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `profile`: names for a server and a token, so that they are not given on each call.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs::File;
@@ -27,11 +29,18 @@ pub(super) enum Command {
         name: String,
     },
     /// Lists the profiles
-    List,
+    List {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Shows a profile, of its token no more than the hint
     Show {
         /// The profile; default: the one in use
         name: Option<String>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Removes a profile, and the token that it holds; the token itself goes on
     Remove {
@@ -110,8 +119,11 @@ impl Command {
                 })?;
                 Ok(print(&format!("The profile {name} is in use.\n"))?)
             }
-            Self::List => {
+            Self::List { json } => {
                 let profiles = Profiles::read(&environment)?;
+                if json {
+                    return Ok(print(&shown::list(&profiles))?);
+                }
                 let rows = profiles.profiles.iter().map(|(name, profile)| {
                     vec![
                         name.clone(),
@@ -124,7 +136,7 @@ impl Command {
                 let headings = ["name", "in use", "address", "tenant", "token"];
                 Ok(print(&table(&headings, rows))?)
             }
-            Self::Show { name } => {
+            Self::Show { name, json } => {
                 let profiles = Profiles::read(&environment)?;
                 let (name, profile) = profiles.find(name)?;
                 let name = name.ok_or_else(|| {
@@ -132,6 +144,9 @@ impl Command {
                         "no profile is in use\n  token-authority profile list, profile use NAME",
                     )
                 })?;
+                if json {
+                    return Ok(print(&shown::one(&name, &profile, &profiles))?);
+                }
                 Ok(print(&show(&name, &profile, &profiles))?)
             }
             Self::Remove { name } => {

@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 
-use super::print;
+use super::catalog::document::Document;
+use super::catalog::parse::parse;
 use super::serve::serve_until_told;
+use super::{output, print};
 use crate::app::{self, App, BoxError, World};
 use crate::authority::keyring::write_private;
 use crate::config::Config;
@@ -24,7 +26,8 @@ use crate::pb::user_service_client::UserServiceClient;
 
 /// The demo tenant.
 const TENANT: &str = "odysseus";
-const PREFIX: &str = "ody_";
+/// What is said of it: its name, its prefix, its rules and its catalog.
+const DOCUMENT: &str = include_str!("../../catalogs/odysseus.toml");
 
 /// Returns a configuration on a free port, quiet in its logs, with nobody to drain for.
 pub(super) fn config() -> Config {
@@ -74,15 +77,13 @@ pub(super) async fn run(mut config: Config, world: World) -> Result<(), BoxError
         .connect()
         .await?;
     let operator = format!("Bearer {operator}").parse()?;
-    let told = Teller {
+    let teller = Teller {
         address,
         directory,
         channel,
         operator,
-    }
-    .tell()
-    .await;
-    if let Err(error) = told {
+    };
+    if let Err(error) = teller.tell().await {
         stop.cancel();
         serving.await??;
         return Err(error);
@@ -149,10 +150,29 @@ impl Teller {
         self.answer(&format!(
             "active=false, {:.1} ms after the revocation",
             since.elapsed().as_secs_f64() * 1000.0
-        ))
+        ))?;
+        self.point_to_client()
+    }
+
+    /// Says that there is a client.
+    fn point_to_client(&self) -> Result<(), BoxError> {
+        let program = std::env::current_exe();
+        let program = program.map_or_else(|_| String::from("token-authority"), |path| quote(&path));
+        self.say(
+            "This program is a client, too. It keeps a server and a token under a name",
+            &format!(
+                "{program} profile set quickstart --address {} --token-file {} --tenant {TENANT}\n\
+                 {program} token list --show-revoked --profile quickstart\n\
+                 {program} audit list --profile quickstart",
+                self.address,
+                self.file("operator-token"),
+            ),
+        )?;
+        self.answer("--help has the rest; --json prints what programs read")
     }
 
     async fn make_tenant(&self) -> Result<(), BoxError> {
+        let document = document()?;
         self.say(
             "The operator makes a tenant: a product whose values begin with ody_",
             &self.line(
@@ -162,12 +182,9 @@ impl Teller {
         )?;
         let request = pb::CreateTenantRequest {
             tenant_id: TENANT.to_owned(),
-            display_name: String::from("Odysseus"),
-            token_prefix: PREFIX.to_owned(),
-            policy: Some(pb::TenantPolicy {
-                unique_names: true,
-                ..Default::default()
-            }),
+            display_name: document.display_name.unwrap_or_default(),
+            token_prefix: document.token_prefix.unwrap_or_default(),
+            policy: Some(document.policy),
             ..Default::default()
         };
         let mut tenants = TenantServiceClient::new(self.channel.clone());
@@ -178,8 +195,13 @@ impl Teller {
             tenant.tenant_id, tenant.token_prefix
         ))?;
 
-        let file = self.directory.join("catalog.json");
-        write_private(&file, &catalog_json())?;
+        let request = pb::UpdateCatalogRequest {
+            tenant_id: TENANT.to_owned(),
+            catalog: Some(document.catalog),
+            ..Default::default()
+        };
+        let json = output::json(&request).map_err(|failure| failure.to_string())?;
+        write_private(&self.directory.join("catalog.json"), &json)?;
         self.say(
             "and gives it a catalog: what tokens may do, and what brings what along",
             &self.line_from(
@@ -187,11 +209,6 @@ impl Teller {
                 &format!("< {}", self.file("catalog.json")),
             ),
         )?;
-        let request = pb::UpdateCatalogRequest {
-            tenant_id: TENANT.to_owned(),
-            catalog: Some(catalog()),
-            ..Default::default()
-        };
         let mut scopes = ScopeServiceClient::new(self.channel.clone());
         let catalog = scopes
             .update_catalog(self.call(request))
@@ -415,86 +432,10 @@ fn quote(path: &Path) -> String {
     }
 }
 
-/// The demo's scopes: name, what it is for, what it brings along.
-const SCOPES: [(&str, &str, &str); 12] = [
-    ("chat", "Talk to the assistant", ""),
-    ("todos:read", "Read to-dos", ""),
-    (
-        "todos:write",
-        "Create, change and delete to-dos",
-        "todos:read",
-    ),
-    ("documents:read", "Read documents", ""),
-    (
-        "documents:write",
-        "Create, change and delete documents",
-        "documents:read",
-    ),
-    ("email:read", "Read mail", ""),
-    ("email:draft", "Draft mail", ""),
-    ("email:send", "Send mail", ""),
-    ("calendar:read", "Read calendars", ""),
-    (
-        "calendar:write",
-        "Create, change and delete events",
-        "calendar:read",
-    ),
-    ("memory:read", "Read what is remembered", ""),
-    ("memory:write", "Change what is remembered", "memory:read"),
-];
-
-/// The demo's profiles: name, and what it stands for.
-const PROFILES: [(&str, &[&str]); 3] = [
-    ("chat", &["chat"]),
-    ("codex_todos", &["todos:read", "todos:write"]),
-    (
-        "codex_email_drafts",
-        &[
-            "email:read",
-            "email:draft",
-            "documents:read",
-            "documents:write",
-        ],
-    ),
-];
-
-fn catalog() -> pb::Catalog {
-    let implies = |names: &str| names.split_whitespace().map(str::to_owned).collect();
-    pb::Catalog {
-        scopes: SCOPES
-            .iter()
-            .map(|(name, description, implied)| pb::Scope {
-                name: (*name).to_owned(),
-                description: (*description).to_owned(),
-                implies: implies(implied),
-                ..Default::default()
-            })
-            .collect(),
-        profiles: PROFILES
-            .iter()
-            .map(|(name, scopes)| pb::Profile {
-                name: (*name).to_owned(),
-                scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
-                ..Default::default()
-            })
-            .collect(),
-        ..Default::default()
+/// Returns what is said of the demo tenant.
+fn document() -> Result<Document, BoxError> {
+    match parse(DOCUMENT) {
+        Ok((document, _)) => Ok(document),
+        Err(problems) => Err(format!("the demo's document is wrong: {problems:?}").into()),
     }
-}
-
-/// Returns the request that sets the catalog, as JSON for grpcurl.
-fn catalog_json() -> String {
-    let catalog = catalog();
-    let scope = |scope: &pb::Scope| {
-        serde_json::json!({
-            "name": scope.name, "description": scope.description, "implies": scope.implies
-        })
-    };
-    let profile = |profile: &pb::Profile| serde_json::json!({ "name": profile.name, "scopes": profile.scopes });
-    let scopes: Vec<_> = catalog.scopes.iter().map(scope).collect();
-    let profiles: Vec<_> = catalog.profiles.iter().map(profile).collect();
-    let request = serde_json::json!({
-        "tenant_id": TENANT, "catalog": { "scopes": scopes, "profiles": profiles }
-    });
-    format!("{request:#}\n")
 }

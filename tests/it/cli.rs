@@ -2,12 +2,14 @@
 
 mod client;
 mod failure;
+mod introspect;
 mod profile;
 mod tls;
 mod token;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use token_authority::pb;
 use tonic::transport::Channel;
@@ -53,7 +55,20 @@ async fn quickstart_tells_the_whole_story_and_serves_on() {
     program.until("allowed=true: user ada");
     program.until("OK, revision ");
     program.until("active=false");
+    program.until("This program is a client, too");
+    let lines: Vec<String> = (0..3).map(|_| program.until(" quickstart")).collect();
     program.until("Serving on");
+
+    // The lines that lead to the client, pasted.
+    let mut pasted = Command::new("/bin/sh");
+    pasted.args(["-ec", &lines.join("\n")]).env_clear();
+    pasted.env("HOME", temporary.path());
+    let pasted = pasted.output().unwrap();
+    let told = String::from_utf8(pasted.stdout).unwrap();
+    assert!(pasted.status.success(), "{lines:#?}\n{told}");
+    for expected in ["The profile quickstart is made", "laptop", "RevokeToken"] {
+        assert!(told.contains(expected), "no {expected:?} in {told}");
+    }
 
     assert_eq!(mode(&data), 0o700);
     for file in [

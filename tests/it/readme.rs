@@ -6,7 +6,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::Program;
+use token_authority::config::Config;
+
+use crate::support::{Backend, Database, Program, both_backends};
+
+both_backends!(the_session_of_the_readme_goes_as_it_is_told);
 
 const README: &str = include_str!("../../README.md");
 /// What the server of README.md serves on.
@@ -110,18 +114,27 @@ fn ids(text: &str) -> Vec<&str> {
     words.filter(is_id).collect()
 }
 
-#[test]
-fn the_session_of_the_readme_goes_as_it_is_told() {
+async fn the_session_of_the_readme_goes_as_it_is_told(backend: Backend) {
     let home = tempfile::tempdir().unwrap();
+    // The session is told in this directory.
+    let catalogs = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogs");
+    std::os::unix::fs::symlink(catalogs, home.path().join("catalogs")).unwrap();
+    let database = Database::new(backend).await;
+    let mut config = Config::default();
+    database.configure(&mut config);
+    let mut environment = Vec::new();
+    if let Some(url) = config.database.url {
+        environment = vec![
+            ("TOKEN_AUTHORITY_DATABASE__URL", url.expose().to_owned()),
+            ("TOKEN_AUTHORITY_KEYRING__DIRECTORY", "keyring".into()),
+            ("TOKEN_AUTHORITY_KEYRING__CREATE", "true".into()),
+        ];
+    }
     let arguments = ["serve", "--data", "data", "--address", "127.0.0.1:0"];
-    let mut server = Program::start(&arguments, home.path());
+    let mut server = Program::start_with(&arguments, home.path(), &environment);
     let line = server.until("server.address=");
-    let address = line
-        .split_once("server.address=")
-        .unwrap()
-        .1
-        .trim()
-        .to_owned();
+    let (_, address) = line.split_once("server.address=").unwrap();
+    let address = address.split_whitespace().next().unwrap().to_owned();
 
     // Which id of this run stands for one of README.md's.
     let mut known: BTreeMap<String, String> = BTreeMap::new();

@@ -7,10 +7,9 @@ use crate::cli::failure::Failure;
 use crate::cli::input;
 use crate::cli::moments::{self, Moment};
 use crate::cli::output::{self, text};
-use crate::cli::progress::Progress;
+use crate::cli::pages::{self, PageArguments};
 use crate::cli::session::Session;
 use crate::cli::words::{self, Kind, State};
-use crate::domain::bounds;
 use crate::domain::value::{self, TokenValue};
 use crate::pb;
 
@@ -69,30 +68,28 @@ pub(in crate::cli) struct List {
     /// Revoked ones, too
     #[arg(long)]
     show_revoked: bool,
-    /// No more than so many
-    #[arg(long, value_name = "NUMBER")]
-    limit: Option<usize>,
+    #[command(flatten)]
+    pages: PageArguments,
 }
 
 impl List {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let mut request = self.request(session)?;
-        let progress = Progress::of("tokens");
-        let mut answer = pb::ListTokensResponse::default();
-        while answer.tokens.len() < limit {
-            let most = (limit - answer.tokens.len()).min(bounds::PAGE_MAX as usize);
-            request.page_size = i32::try_from(most).unwrap_or(i32::MAX);
-            let page = session.request(request.clone());
-            let page = session.tokens().list_tokens(page).await?.into_inner();
-            answer.tokens.extend(page.tokens);
-            progress.at(answer.tokens.len());
-            request.page_token = page.next_page_token;
-            if request.page_token.is_empty() {
-                break;
-            }
-        }
-        drop(progress);
+        let (request, pages) = self.request(session)?;
+        let all = pages
+            .all(async |page_size, page_token| {
+                let request = session.request(pb::ListTokensRequest {
+                    page_size,
+                    page_token,
+                    ..request.clone()
+                });
+                let page = session.tokens().list_tokens(request).await?.into_inner();
+                Ok((page.tokens, page.next_page_token))
+            })
+            .await?;
+        let answer = pb::ListTokensResponse {
+            tokens: all.items,
+            next_page_token: all.next_page_token,
+        };
         session.output.show(&answer, |answer| {
             let headings = [
                 "token",
@@ -104,11 +101,13 @@ impl List {
                 "ends",
                 "last used",
             ];
-            output::table(&headings, answer.tokens.iter().map(row))
+            let rows = output::table(&headings, answer.tokens.iter().map(row));
+            rows + &pages::more(&answer.next_page_token)
         })
     }
 
-    fn request(self, session: &Session) -> Result<pb::ListTokensRequest, Failure> {
+    /// Returns what is asked for, and how much of it.
+    fn request(self, session: &Session) -> Result<(pb::ListTokensRequest, PageArguments), Failure> {
         let hint = match (self.hint, self.value_file) {
             (Some(hint), _) if value::stands_in(&hint) => {
                 return Err(Failure::usage(
@@ -130,7 +129,7 @@ impl List {
             }
             (None, None) => String::new(),
         };
-        Ok(pb::ListTokensRequest {
+        let request = pb::ListTokensRequest {
             tenant_id: session.tenant(None),
             user_id: self.user.unwrap_or_default(),
             kind: Kind::number(self.kind),
@@ -141,7 +140,8 @@ impl List {
             show_revoked: self.show_revoked,
             unused_since: self.unused_since.map(Moment::before_now),
             ..Default::default()
-        })
+        };
+        Ok((request, self.pages))
     }
 }
 

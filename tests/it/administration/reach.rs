@@ -14,7 +14,7 @@ both_backends!(each_rpc_is_called_by_a_noun_and_a_verb);
 type Line = (Vec<String>, String);
 
 /// Returns the command that calls an RPC so that it succeeds in this scene.
-fn line(rpc: Rpc, scene: &Scene<'_>) -> Option<Line> {
+fn line(rpc: Rpc, scene: &Scene<'_>) -> Line {
     let (user, token) = (&*scene.user_id, &*scene.token_id);
     let (tenant, outsider) = (&*scene.tenant.tenant_id, &*scene.outsider_id);
     let fresh = format!("{tenant}-2");
@@ -22,8 +22,7 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Option<Line> {
     // Without `_`: an RPC that is added does not compile before it has a command.
     let line = match rpc {
         Rpc::Introspect => format!("introspect --tenant {tenant}"),
-        // Made for servers, that have many values at once; a person has one.
-        Rpc::BatchIntrospect => return None,
+        Rpc::BatchIntrospect => format!("introspect --batch --tenant {tenant}"),
         Rpc::WhoAmI => String::from("whoami"),
         Rpc::RevokeCurrentToken => String::from("token revoke-current"),
         Rpc::RotateCurrentToken => String::from("token rotate-current --grace 1m"),
@@ -61,7 +60,10 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Option<Line> {
         Rpc::ListAuditEvents => String::from("audit list"),
         Rpc::VerifyAuditLog => String::from("audit verify"),
     };
-    let input = if matches!(rpc, Rpc::Introspect | Rpc::RevokeExposedToken) {
+    let input = if matches!(
+        rpc,
+        Rpc::Introspect | Rpc::BatchIntrospect | Rpc::RevokeExposedToken
+    ) {
         scene.value.clone()
     } else if rpc == Rpc::BatchRevokeTokens {
         format!("{token}\n")
@@ -70,7 +72,7 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Option<Line> {
     } else {
         String::new()
     };
-    Some((line.split(' ').map(str::to_owned).collect(), input))
+    (line.split(' ').map(str::to_owned).collect(), input)
 }
 
 async fn each_rpc_is_called_by_a_noun_and_a_verb(backend: Backend) {
@@ -78,9 +80,7 @@ async fn each_rpc_is_called_by_a_noun_and_a_verb(backend: Backend) {
     let mut reached = BTreeSet::new();
     for (number, &rpc) in Rpc::ALL.iter().enumerate() {
         let scene = Scene::new(&t, &format!("tenant-{number}")).await;
-        let Some((arguments, input)) = line(rpc, &scene) else {
-            continue;
-        };
+        let (arguments, input) = line(rpc, &scene);
         scene.prepare(rpc).await;
         // What needs no credential is called with one that is good for it, too.
         let who = if rpc == Rpc::RevokeExposedToken {
@@ -101,5 +101,5 @@ async fn each_rpc_is_called_by_a_noun_and_a_verb(backend: Backend) {
         );
         reached.insert(rpc.path());
     }
-    assert_eq!(reached.len(), Rpc::ALL.len() - 1);
+    assert_eq!(reached.len(), Rpc::ALL.len());
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::json;
+
 use super::client::{Client, field, mode};
 use crate::support::{Backend, TestServer, both_backends, self_service};
 
@@ -29,6 +31,14 @@ async fn a_profile_is_kept_for_its_owner_alone_and_says_no_more_than_the_hint(ba
     assert_eq!(field(&shown, "tenant"), "acme");
     assert_eq!(field(&shown, "token"), format!("{}…", &value[..13]));
     let listed = client.ok(&["profile", "list"]).await;
+    let json = client.json(&["profile", "show"]).await;
+    let expected = json!({
+        "name": "test", "inUse": true, "address": t.address.to_string(),
+        "tokenHint": &value[..13], "tenant": "acme",
+    });
+    assert_eq!(json, json!({ "profile": expected }));
+    let all = client.json(&["profile", "list"]).await;
+    assert_eq!(all, json!({ "profiles": [expected] }));
     for said in [shown, listed] {
         assert!(!said.contains(value), "{said}");
     }
