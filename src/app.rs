@@ -14,7 +14,7 @@ use crate::authority::bootstrap::OPERATOR_TTL;
 use crate::authority::hasher::Hasher;
 use crate::authority::keyring::{Keyring, create_private_directory, write_private};
 use crate::authority::{self, Authority};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
@@ -260,7 +260,7 @@ fn location(config: &Config) -> Result<Location, BoxError> {
     let url = match (&config.database.url, &config.database.url_file) {
         (Some(url), _) => Some(url.expose().to_owned()),
         (None, Some(path)) => Some(
-            std::fs::read_to_string(path)
+            config::read_text(path)
                 .map_err(|error| {
                     // A URL where a file's name should be has a password.
                     let named = path.display().to_string();

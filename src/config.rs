@@ -3,6 +3,7 @@
 
 mod check;
 mod document;
+mod file;
 mod given;
 pub mod mistakes;
 mod problems;
@@ -10,6 +11,7 @@ mod schema;
 mod sections;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::check::misspelt_variables;
 pub use self::document::markdown;
+pub use self::file::read_text;
 pub use self::given::{Flag, Origin};
 pub use self::problems::Problems;
 pub use self::sections::{
@@ -70,14 +73,14 @@ impl Config {
     /// variables, then flags.
     pub fn read(
         file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (String, OsString)>,
         flags: &[Flag],
         purpose: Purpose,
     ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let given = file.map_or_else(Given::default, |path| {
             let name = path.display().to_string();
-            match std::fs::read_to_string(path) {
+            match file::read_text(path) {
                 Ok(text) => Given::file(&name, &text, &mut problems),
                 Err(error) => {
                     problems.add(format!("{name}: can't be read: {error}"));
@@ -91,7 +94,7 @@ impl Config {
     /// Reads the configuration of a file that holds this text.
     fn read_text(
         file: (&str, &str),
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (String, OsString)>,
         flags: &[Flag],
         purpose: Purpose,
     ) -> Result<Self, Problems> {
@@ -102,7 +105,7 @@ impl Config {
 
     fn of(
         mut given: Given,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (String, OsString)>,
         flags: &[Flag],
         purpose: Purpose,
         mut problems: Problems,
@@ -129,6 +132,7 @@ impl Config {
             origins: BTreeMap::new(),
         };
         config.origins = reader.finish();
+        config.choose_url();
         // What goes with what is not known of a file that could not be read.
         if file_is_whole {
             config.check(purpose, &mut problems);
@@ -137,6 +141,23 @@ impl Config {
             Ok(config)
         } else {
             Err(problems)
+        }
+    }
+
+    /// Gives up the earlier of the database's URL and of the file that holds it: a key
+    /// given later wins over the other, too. Given alike, they are told of.
+    fn choose_url(&mut self) {
+        let [url, file] = ["database.url", "database.url_file"];
+        let layer = |name| self.origins.get(name).map(Origin::layer);
+        let (Some(of_url), Some(of_file)) = (layer(url), layer(file)) else {
+            return;
+        };
+        if of_url < of_file {
+            self.database.url = None;
+            self.origins.remove(url);
+        } else if of_file < of_url {
+            self.database.url_file = None;
+            self.origins.remove(file);
         }
     }
 
@@ -283,6 +304,9 @@ impl Reader<'_> {
 
 /// Reads the value of a key of a section, or says what it must be.
 fn read<T: DeserializeOwned>(key: &Key, raw: Raw) -> Result<toml::Value, String> {
+    if matches!(raw, Raw::NotUtf8) {
+        return Err(String::from("must be UTF-8"));
+    }
     if raw.is_empty() {
         return Err(String::from(
             "must not be empty; leave it out for the default",
@@ -298,7 +322,15 @@ fn read<T: DeserializeOwned>(key: &Key, raw: Raw) -> Result<toml::Value, String>
         .ok_or_else(|| format!("must be {}", key.kind))
 }
 
-/// Returns the process's environment.
+/// Returns the process's environment with values as they are: one that is no text is not
+/// as if it were not there. A name that is none stays none.
+pub fn variables() -> Vec<(String, OsString)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .collect()
+}
+
+/// Returns the process's environment, as far as it is text.
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -87,7 +87,9 @@ fn filter(settings: &Settings) -> Result<EnvFilter, Error> {
     // This target repeats parameters of the database's URL that it does not know.
     Ok(EnvFilter::builder()
         .parse(&settings.log)?
-        .add_directive("sqlx_postgres::options=off".parse()?))
+        .add_directive("sqlx_postgres::options=off".parse()?)
+        // Each start is told that the table of migrations is there already.
+        .add_directive("sqlx::postgres::notice=off".parse()?))
 }
 
 #[cfg(test)]

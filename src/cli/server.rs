@@ -68,7 +68,7 @@ impl ServerArguments {
             .zip(values)
             .filter_map(|((flag, key), value)| Some((flag, key, value?)))
             .collect();
-        let environment = config::environment();
+        let environment = config::variables();
         Config::read(self.config.as_deref(), environment, &flags, purpose)
     }
 }

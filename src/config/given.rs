@@ -2,6 +2,7 @@
 //! later one wins. Knows no section and no key.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 
 use serde::Deserialize as _;
@@ -31,6 +32,16 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Returns its place in the order in which the later one wins.
+    pub(super) fn layer(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(..) => 1,
+            Self::Variable(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
+
     /// Returns what is said of a key whose value comes from here, and that it does.
     pub(super) fn told(&self, key: &str, what: &str) -> String {
         if *self == Self::Default {
@@ -59,6 +70,8 @@ pub(super) enum Raw {
     Typed(toml::Value),
     /// As a text, which may stand for anything.
     Text(String),
+    /// As bytes that are no text.
+    NotUtf8,
     /// As something that no key takes.
     Wrong,
 }
@@ -69,7 +82,7 @@ impl Raw {
         match self {
             Self::Typed(value) => value.as_str() == Some(""),
             Self::Text(text) => text.is_empty(),
-            Self::Wrong => false,
+            Self::NotUtf8 | Self::Wrong => false,
         }
     }
 
@@ -84,7 +97,7 @@ impl Raw {
                 let text = Some(toml::Value::String(text));
                 [text, whole, truth, number].into_iter().flatten().collect()
             }
-            Self::Wrong => Vec::new(),
+            Self::NotUtf8 | Self::Wrong => Vec::new(),
         }
     }
 }
@@ -135,8 +148,8 @@ impl Given {
     }
 
     /// Adds what the environment holds.
-    pub(super) fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
-        for (name, text) in variables {
+    pub(super) fn environment(&mut self, variables: impl IntoIterator<Item = (String, OsString)>) {
+        for (name, value) in variables {
             let Some(key) = name.strip_prefix(PREFIX) else {
                 continue;
             };
@@ -144,7 +157,8 @@ impl Given {
             // TOKEN_AUTHORITY_PORT for a Service of this name.
             if let Some((section, key)) = key.to_lowercase().split_once("__") {
                 let name = Origin::Variable(name.clone());
-                self.set(section, key, text, name);
+                let raw = value.into_string().map_or(Raw::NotUtf8, Raw::Text);
+                self.set(section, key, raw, name);
             }
         }
     }
@@ -153,14 +167,14 @@ impl Given {
     pub(super) fn flags(&mut self, flags: &[Flag]) {
         for (flag, name, text) in flags {
             if let Some((section, key)) = name.split_once('.') {
-                self.set(section, key, text.clone(), Origin::Flag(flag));
+                self.set(section, key, Raw::Text(text.clone()), Origin::Flag(flag));
             }
         }
     }
 
-    fn set(&mut self, section: &str, key: &str, text: String, origin: Origin) {
+    fn set(&mut self, section: &str, key: &str, raw: Raw, origin: Origin) {
         let name = (section.to_owned(), key.to_owned());
-        self.values.insert(name, (Raw::Text(text), origin));
+        self.values.insert(name, (raw, origin));
     }
 
     /// Takes out what was given of a section: keys, values and where they come from.

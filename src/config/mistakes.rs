@@ -101,7 +101,7 @@ pub const MISTAKES: &[Mistake] = &[
 impl Mistake {
     /// Returns what `config check` says of it.
     pub fn said(&self) -> Vec<String> {
-        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).into());
         let flags: Vec<Flag> = self
             .flags
             .iter()

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, in words that help and never repeat a value:
 //! it may be a password.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -50,7 +51,7 @@ impl Problems {
     /// Adds one of a key, which came from there.
     pub(super) fn add_key(&mut self, name: &str, what: &str, origin: &Origin) {
         self.keys.insert(name.to_owned());
-        self.lines.push(origin.told(shown(name), what));
+        self.lines.push(origin.told(&shown(name), what));
     }
 
     /// Returns whether something is wrong of a key: what follows from it is not known.
@@ -59,14 +60,18 @@ impl Problems {
     }
 }
 
-/// Returns a name as it was given, unless it is none: what was put in its place may be
-/// anything.
-fn shown(name: &str) -> &str {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b' ');
-    if name.len() <= 80 && name.bytes().all(good) {
-        name
-    } else {
-        "(not a name)"
+/// Returns a name as it was given where it looks like one: what was put in its place may
+/// be a password.
+fn shown(name: &str) -> Cow<'_, str> {
+    let good = |part: &str| {
+        let good = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        (1..=40).contains(&part.len()) && part.bytes().all(good)
+    };
+    match name.split_once('.') {
+        None if good(name) => name.into(),
+        Some((section, key)) if good(section) && good(key) => name.into(),
+        Some((section, _)) if good(section) => format!("an unknown key of [{section}]").into(),
+        None | Some(_) => "an unknown key".into(),
     }
 }
 
@@ -186,6 +191,10 @@ mod tests {
     #[test]
     fn what_is_no_name_is_not_shown() {
         assert_eq!(shown("server.address"), "server.address");
-        assert_eq!(shown("server.postgres://u:p@h"), "(not a name)");
+        for name in ["server.postgres://u:p@h", "server.hunter2pass", "server."] {
+            assert_eq!(shown(name), "an unknown key of [server]", "{name}");
+        }
+        assert_eq!(shown("hunter2pass"), "an unknown key");
+        assert_eq!(shown("hunter2.pass"), "an unknown key");
     }
 }

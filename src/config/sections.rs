@@ -57,7 +57,9 @@ pub struct Database {
     pub directory: PathBuf,
     /// A `postgres://` URL, to use that instead of the embedded database.
     pub url: Option<Secret>,
-    /// A file that holds the URL, so that its password is in no configuration.
+    /// A file that holds the URL, so that its password is in no configuration. Of the two
+    /// the one that is given later wins, as a variable does over the file's `url`; given
+    /// in one place, they are refused.
     pub url_file: Option<PathBuf>,
     /// Connections to `PostgreSQL`, or readers of the embedded database.
     #[schemars(range(min = 1, max = 1000))]

@@ -8,7 +8,7 @@ fn read(file: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Conf
     std::fs::write(&path, file).unwrap();
     let environment = environment
         .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        .map(|(k, v)| ((*k).to_owned(), (*v).into()));
     Config::read(Some(&path), environment, flags, Purpose::Serve).map_err(|problems| {
         problems
             .to_string()
@@ -232,4 +232,46 @@ fn periods_are_a_second_to_an_hour() {
             }
         }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_told_of() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let bytes = || OsString::from_vec(b"postgres://u:hunter2\xff@h".to_vec());
+    let environment = [
+        (String::from("TOKEN_AUTHORITY_DATABASE__URL"), bytes()),
+        (String::from("TOKEN_AUTHORITY_PORT"), bytes()),
+    ];
+    let problems = Config::read(None, environment, &[], Purpose::Serve).unwrap_err();
+    assert_eq!(
+        problems.lines(),
+        ["database.url: must be UTF-8 (TOKEN_AUTHORITY_DATABASE__URL)"]
+    );
+}
+
+#[test]
+fn the_later_one_of_the_url_and_its_file_wins() {
+    let keyring = "[keyring]\ndirectory = 'k'\n";
+    let url = "[database]\nurl = 'postgres://h/d'\n";
+    let file = "[database]\nurl_file = 'f'\n";
+    let url_variable = ("TOKEN_AUTHORITY_DATABASE__URL", "postgres://h/d");
+    let file_variable = ("TOKEN_AUTHORITY_DATABASE__URL_FILE", "f");
+    let flag: Flag = ("--database-url-file", "database.url_file", "f".into());
+    let flag = std::slice::from_ref(&flag);
+    let won = |text: &str, environment: &[(&str, &str)], flags: &[Flag]| {
+        let config = read(&format!("{keyring}{text}"), environment, flags)?;
+        let printed = config.effective();
+        Ok((
+            config.database.url.is_some(),
+            config.database.url_file.is_some(),
+            printed.contains("# TOKEN_AUTHORITY_DATABASE__URL"),
+        ))
+    };
+    assert_eq!(won(url, &[file_variable], &[]), Ok((false, true, true)));
+    assert_eq!(won(file, &[url_variable], &[]), Ok((true, false, true)));
+    assert_eq!(won("", &[url_variable], flag), Ok((false, true, false)));
+    let together: Result<_, String> = won("", &[url_variable, file_variable], &[]);
+    let error = together.unwrap_err();
+    assert!(error.contains("must not be set beside"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The ops port: what those who watch over a server ask it, in plain text and without
 //! a credential. It tells numbers and never an id of a token, user or tenant. Whoever
-//! reaches it holds up nobody but those who wait there.
+//! reaches it holds up nobody: neither calls nor, by being silent or slow, another who asks.
 
 mod listener;
 

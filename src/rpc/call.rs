@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tonic::{Extensions, Request, Response, Status};
 use tracing::{Instrument as _, Span};
 
-use super::layers::{Deadline, DoneIn, RequestId, TraceId};
+use super::layers::{Deadline, DoneIn, RequestId, TraceId, guard};
 use super::status::status;
 use crate::authority::access::Rpc;
 use crate::authority::requests::RequestId as IdempotencyKey;
@@ -104,9 +104,7 @@ where
     let (span, tenant_id) = (span(call.rpc), named(&caller, &message));
     let use_case = use_case(Arc::clone(authority), opened.call, message);
     let owned = Arc::clone(authority);
-    // On the heap: a mutation's state is large, and would be copied on its way into
-    // the task.
-    let done = authority.once_begun(Box::pin(async move { owned.once(&call, use_case).await }));
+    let done = begun(authority, async move { owned.once(&call, use_case).await });
     let answered = done.instrument(span).await;
     let answered =
         answered.map(|(outcome, revision)| respond(&caller, outcome, revision.to_string()));
@@ -131,9 +129,9 @@ where
     let (span, tenant_id) = (span(call.rpc), named(&call.caller, &message));
     let use_case = use_case(Arc::clone(authority), opened.call, message);
     let owned = Arc::clone(authority);
-    let done = authority.once_begun(Box::pin(
-        async move { owned.once_giving(&call, use_case).await },
-    ));
+    let done = begun(authority, async move {
+        owned.once_giving(&call, use_case).await
+    });
     let mut response = answer(done.instrument(span).await, &opened.request_id)?;
     done_in(&mut response, tenant_id);
     Ok(response)
@@ -159,8 +157,25 @@ where
         deadline: deadline(&extensions),
     };
     let use_case = use_case(Arc::clone(authority), call, message);
-    let done = authority.once_begun(Box::pin(use_case));
+    let done = begun(authority, use_case);
     answer(done.instrument(span(rpc)).await, &request_id)
+}
+
+/// Runs what changes something in a task of its own. A panic is kept within it: past the
+/// task, the call would not know its place any more.
+fn begun<T: Send + 'static>(
+    authority: &Authority,
+    mutation: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> impl Future<Output = Result<T, Error>> + Send {
+    // On the heap: a mutation's state is large, and would be copied on its way into
+    // the task.
+    authority.once_begun(unbroken(Box::pin(mutation)))
+}
+
+/// Returns what a mutation comes to; a panic is a fault of ours, which knows its place.
+async fn unbroken<T>(mutation: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = guard(mutation).await;
+    done.unwrap_or_else(|panicked| Err(Error::internal(panicked)))
 }
 
 /// Turns what a use case comes to into an answer.
@@ -260,5 +275,25 @@ pub(super) fn clean(violations: Violations) -> Result<(), Error> {
         Ok(())
     } else {
         Err(violations.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::chain;
+    use crate::rpc::testing::{Capture, hook};
+
+    #[tokio::test]
+    async fn a_panic_in_a_mutations_task_is_one_failure_that_knows_its_place() {
+        hook();
+        let capture = Capture::begin();
+        let ids: Vec<u8> = Vec::new();
+        let mutation = async move { Ok(ids[0]) };
+        let error = tokio::spawn(unbroken(mutation)).await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Internal(_)), "{error:?}");
+        let line = chain::line(&error);
+        assert!(line.contains("call.rs:"), "{line}");
+        assert_eq!(capture.end(), [""; 0], "the call's own line tells of it");
     }
 }

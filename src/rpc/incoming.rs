@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
@@ -124,6 +124,7 @@ pub struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
     connections: Arc<Connections>,
+    refusals: Refusals,
     /// Set while no connection can be taken.
     pause: Option<Pin<Box<Sleep>>>,
     /// Resolves once no new connection is to be taken.
@@ -137,6 +138,30 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// descriptors would ask again and again.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long nothing is told of refusals once they were.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The refusals of which the log does not tell yet: whoever is refused comes again, and
+/// would otherwise fill it.
+#[derive(Debug, Default)]
+struct Refusals {
+    untold: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refusals {
+    /// Adds one; returns how many there were since it was last told, if that is to be
+    /// told now.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told_at.is_some_and(|at| now < at + QUIET) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// Takes a listener's connections, at most so many at once, and counts them, until
 /// `closing` is cancelled: then those that have already been made, and no more.
 pub fn incoming(
@@ -148,6 +173,7 @@ pub fn incoming(
     Incoming {
         listener,
         connections,
+        refusals: Refusals::default(),
         places: Arc::new(Semaphore::new(most)),
         pause: None,
         closing: Box::pin(closing.cancelled_owned()),
@@ -187,7 +213,9 @@ impl Stream for Incoming {
             // waiting in a queue that nobody empties.
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 self.connections.refused.add(1);
-                tracing::warn!("a connection too many was closed");
+                if let Some(connections) = self.refusals.add(Instant::now()) {
+                    tracing::warn!(connections, "connections too many were closed");
+                }
                 continue;
             };
             // Small answers must not wait for more to be sent; where this fails
@@ -231,6 +259,19 @@ mod tests {
         assert_eq!(counted(), (0, 1));
         let _third = TcpStream::connect(address).await.unwrap();
         assert!(incoming.next().await.unwrap().is_ok());
+    }
+
+    #[test]
+    fn refusals_are_told_at_once_and_then_once_a_minute() {
+        let mut refusals = Refusals::default();
+        let begin = Instant::now();
+        let mut add = |seconds| refusals.add(begin + Duration::from_secs(seconds));
+        assert_eq!(add(0), Some(1));
+        for second in 1..60 {
+            assert_eq!(add(second), None);
+        }
+        assert_eq!(add(60), Some(60));
+        assert_eq!(add(61), None);
     }
 
     #[tokio::test]

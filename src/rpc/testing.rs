@@ -1,9 +1,10 @@
 //! What the unit tests of this module share.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic;
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use super::layers::RequestId;
+use super::layers::{RequestId, panic_hook};
 
 /// Where the lines of a captured log go.
 #[derive(Clone, Default)]
@@ -48,6 +49,18 @@ impl Capture {
         let text = String::from_utf8_lossy(&bytes);
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// Adds our hook of panics before the tests' own, which other tests may need.
+pub(super) fn hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            panic_hook(info);
+            previous(info);
+        }));
+    });
 }
 
 /// Returns a request's id.

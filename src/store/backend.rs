@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{Connections, Error, span};
@@ -31,6 +33,11 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[("LIST_MIGRATIONS", LIST_MIGRAT
 /// What the name of a migration begins with that takes something away. The number of the
 /// oldest migration whose programs do without it comes next.
 const CONTRACT: &str = "contract since ";
+
+/// How long a database may take to answer at the start.
+const ANSWER: Duration = Duration::from_secs(30);
+/// After how much of that it is said that it is waited for.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Which database, and how to reach it.
 #[derive(Clone, Debug)]
@@ -223,6 +230,24 @@ macro_rules! migrate {
     }};
 }
 
+/// Waits for a connection, but not for ever: a server may take it and say nothing.
+async fn patiently<T>(
+    connecting: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Error> {
+    let mut connecting = pin!(connecting);
+    if let Ok(connected) = timeout(SOON, &mut connecting).await {
+        return Ok(connected?);
+    }
+    tracing::info!("waiting for the database");
+    let Ok(connected) = timeout(ANSWER.saturating_sub(SOON), connecting).await else {
+        return Err(Error::Open(format!(
+            "the database did not answer in {} s",
+            ANSWER.as_secs()
+        )));
+    };
+    Ok(connected?)
+}
+
 impl Db {
     /// Opens the database and applies its migrations.
     pub(super) async fn open(location: &Location, settings: PoolSettings) -> Result<Self, Error> {
@@ -282,7 +307,7 @@ impl Db {
         ]);
         // Of its own, without those limits: waiting for another replica's migration
         // is no fault.
-        let mut migrating = unlimited.connect().await?;
+        let mut migrating = patiently(unlimited.connect()).await?;
         migrate!(&mut migrating, POSTGRES_MIGRATIONS)?;
         migrating.close().await?;
         let pool = PgPoolOptions::new()
@@ -430,6 +455,7 @@ fn restrict(_path: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::{Instant, sleep};
 
     #[test]
     fn a_schema_that_others_migrated_is_taken_unless_it_lacks_what_is_used() {
@@ -450,5 +476,18 @@ mod tests {
         assert!(with(&[contract(newest - 1)]));
         assert!(!with(&[contract(newest + 1)]));
         assert!(!with(&[(0, String::from("of another lineage"))]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_database_is_not_waited_for_without_end() {
+        let began = Instant::now();
+        let error = patiently::<()>(std::future::pending()).await.unwrap_err();
+        assert!(error.to_string().contains("30 s"), "{error}");
+        assert_eq!(began.elapsed(), ANSWER);
+        let late = async {
+            sleep(SOON * 2).await;
+            Ok(7)
+        };
+        assert_eq!(patiently(late).await.unwrap(), 7);
     }
 }

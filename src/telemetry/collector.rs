@@ -13,6 +13,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 use super::conventions::conventional;
+use crate::config;
 
 /// What is wrong with how the collector is to be reached. It quotes neither the URL
 /// nor a header: either may hold a password.
@@ -66,7 +67,7 @@ impl Collector<Endpoint> {
             to = to.tls_config(tls).map_err(Problem::Tls)?;
         }
         let headers = match headers {
-            Some(path) => parse(&std::fs::read_to_string(path).map_err(Problem::Unreadable)?)?,
+            Some(path) => parse(&config::read_text(path).map_err(Problem::Unreadable)?)?,
             None => MetadataMap::new(),
         };
         Ok(Self {

@@ -1,4 +1,5 @@
-//! What the program itself says to each mistake that docs/config.md tells of.
+//! What the program itself says to each mistake that docs/config.md tells of, and to some that
+//! can't be written there.
 
 use std::process::Command;
 
@@ -36,4 +37,29 @@ fn each_mistake_is_answered_as_the_document_says() {
         let row = format!("| {} |\n", lines.join("<br>").replace('|', "\\|"));
         assert!(document.contains(&row), "not in docs/config.md: {row}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_text_or_has_no_end_is_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let variable = "TOKEN_AUTHORITY_DATABASE__URL";
+    let bytes = std::ffi::OsStr::from_bytes(b"postgres://ada:secret\xff@db/tokens");
+    let output = Command::new(env!("CARGO_BIN_EXE_token-authority"))
+        .args(["config", "check", "--config", "/dev/zero"])
+        .current_dir(directory.path())
+        .env_clear()
+        .env(variable, bytes)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    for line in [
+        "/dev/zero: can't be read: not a regular file\n",
+        "database.url: must be UTF-8 (TOKEN_AUTHORITY_DATABASE__URL)\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(!said.contains("secret"), "{said}");
 }

@@ -1,8 +1,11 @@
 //! The ops port: metrics and liveness, for whoever watches over a server.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use token_authority::pb;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::ops::{Scrape, ask};
 use crate::support::tokens::{START, id, ttl, wanted};
@@ -202,4 +205,30 @@ fn the_ops_port_leaves_loopback_only_when_told_to() {
     program.until("ops.address=0.0.0.0:");
     program.terminate();
     assert_eq!(program.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn many_who_are_silent_keep_nobody_out() {
+    let t = TestServer::start(Backend::Sqlite).await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(t.ops_address).await.unwrap());
+    }
+    let (head, body) = t.ops("/healthz").await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert_eq!(body, "ok\n");
+    // Not because the time of those before it was over.
+    let mut last = silent.pop().unwrap();
+    let request = b"GET /readyz HTTP/1.1\r\nhost: ops\r\n\r\n";
+    last.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    last.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Those gave way that came first.
+    assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+    assert!(
+        silent[62]
+            .try_read(&mut [0])
+            .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    );
 }

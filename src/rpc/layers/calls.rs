@@ -8,6 +8,7 @@ use http::Response;
 use tonic::Code;
 use tonic::body::Body;
 
+use super::ending::bare_code;
 use crate::authority::access::Rpc;
 use crate::rpc::status::code_name;
 use crate::tally::{Closed, Counter, Distribution, Each, Stripe, Striped, Times};
@@ -163,13 +164,7 @@ pub(super) struct Running {
 impl Running {
     /// Notes what the call was answered.
     pub(super) fn answered(mut self, response: &Response<Body>) {
-        // Without a status there is a message, and the status comes after it: of a call
-        // with one message it is OK, and a stream has begun well.
-        self.code = match response.headers().get("grpc-status") {
-            Some(code) => Code::from_bytes(code.as_bytes()),
-            None if response.status().is_success() => Code::Ok,
-            None => Code::Unknown,
-        };
+        self.code = bare_code(response);
     }
 }
 
@@ -213,6 +208,10 @@ mod tests {
             .begin("/a.value.gone/astray")
             .answered(&Response::new(Body::empty()));
         assert_eq!(calls.ended(Method::Unknown, Code::Ok), 1);
+        let mut bare = Response::new(Body::empty());
+        *bare.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        calls.begin("/a.value.gone/astray").answered(&bare);
+        assert_eq!(calls.ended(Method::Unknown, Code::Unknown), 1);
     }
 
     /// Prints what it costs to count a call: `cargo test --release --lib

@@ -113,11 +113,16 @@ impl UnderWay {
     }
 }
 
-/// Returns the code of a response that no status was made for: one to a path that nobody
-/// serves says it in a header alone, one that goes well not at all.
-fn bare_code(response: &Response<Body>) -> Code {
-    let header = response.headers().get(Status::GRPC_STATUS);
-    header.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+/// Returns the code that a response says in its head. One to a path that nobody serves
+/// says it in a header; one without that has a message, and the status comes after it:
+/// of a call with one message it is OK, and a stream has begun well. What is not even
+/// HTTP's success is not known.
+pub(super) fn bare_code(response: &Response<Body>) -> Code {
+    match response.headers().get(Status::GRPC_STATUS) {
+        Some(code) => Code::from_bytes(code.as_bytes()),
+        None if response.status().is_success() => Code::Ok,
+        None => Code::Unknown,
+    }
 }
 
 impl Drop for UnderWay {

@@ -17,7 +17,7 @@ thread_local! {
 /// A call panicked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked at {place}")]
-pub(super) struct Panicked {
+pub(in crate::rpc) struct Panicked {
     place: String,
 }
 
@@ -36,7 +36,7 @@ pub fn panic_hook(info: &PanicHookInfo<'_>) {
 
 /// Runs the future; a panic ends it with an error, not the connection that it
 /// serves. A future that has panicked is not polled again.
-pub(super) async fn guard<F: Future>(future: F) -> Result<F::Output, Panicked> {
+pub(in crate::rpc) async fn guard<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         let outer = GUARDED.replace(true);
@@ -57,23 +57,8 @@ pub(super) async fn guard<F: Future>(future: F) -> Result<F::Output, Panicked> {
 
 #[cfg(test)]
 mod tests {
-    use std::panic;
-    use std::sync::Once;
-
     use super::*;
-    use crate::rpc::testing::Capture;
-
-    /// Adds our hook before the tests' own, which other tests may need.
-    fn hook() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            let previous = panic::take_hook();
-            panic::set_hook(Box::new(move |info| {
-                panic_hook(info);
-                previous(info);
-            }));
-        });
-    }
+    use crate::rpc::testing::{Capture, hook};
 
     #[tokio::test]
     async fn a_panic_is_told_by_its_place_and_not_by_its_words() {
