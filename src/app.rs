@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::bootstrap::OPERATOR_TTL;
@@ -20,7 +20,7 @@ use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
 use crate::health::Readiness;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
-use crate::lifecycle::Vital;
+use crate::lifecycle::{CUT, LAST, Vital};
 use crate::metrics::Sources;
 use crate::store::{self, Location, PoolSettings, SecretUrl, Store};
 use crate::{health, http, rpc};
@@ -50,6 +50,7 @@ pub struct App {
     grace: Duration,
     schedule: Schedule,
     vital: Vital,
+    cut: CancellationToken,
 }
 
 impl App {
@@ -71,12 +72,19 @@ impl App {
             grace: config.grace(),
             schedule: config.schedule(),
             vital: Vital::default(),
+            cut: CancellationToken::new(),
         })
     }
 
     /// Returns what is served.
     pub fn authority(&self) -> Arc<Authority> {
         Arc::clone(&self.authority)
+    }
+
+    /// Returns what cuts the end short: cancelled, it cuts connections and their calls, and
+    /// nothing is written any more.
+    pub fn cut(&self) -> CancellationToken {
+        self.cut.clone()
     }
 
     /// Makes the operator's token, if the store has none yet, and hands it to
@@ -110,7 +118,8 @@ impl App {
 
     /// Serves until `stop` is cancelled, or a task ends that must last. Then health says
     /// so; for the drain, calls and connections are still taken; then no connection is,
-    /// and calls in flight may finish within the grace; then the store is closed.
+    /// and calls in flight may finish within the grace; then what is left is cut, and the
+    /// store is closed. Whatever hangs, all that comes after the grace takes [`LAST`] at most.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), BoxError> {
         let (readiness, health_server) = Readiness::new();
         // Nothing is served before the store has answered once.
@@ -128,6 +137,7 @@ impl App {
             self.reflection,
             self.limits,
             Arc::clone(&calls),
+            self.cut.clone(),
         )?;
         let mut housekeeping = Housekeeping::start(&self.authority, self.schedule, &sources.chores);
         // Metrics tell of the end, too: they stop last.
@@ -140,7 +150,8 @@ impl App {
         });
         let closing = CancellationToken::new();
         let most = self.limits.connections;
-        let incoming = rpc::incoming::incoming(listener, most, connections, closing.clone());
+        let incoming =
+            rpc::incoming::incoming(listener, most, connections, closing.clone(), &self.cut);
         let served = CancellationToken::new();
         let serving = served.clone().drop_guard();
         vital.spawn("gRPC", async move {
@@ -162,21 +173,42 @@ impl App {
         }
         // Else it would say that all is well, should the store come back meanwhile.
         following.abort();
-        health::report(&readiness, false).await;
+        health::stop(&readiness).await;
         tracing::info!(
             drain_seconds = self.drain.as_secs(),
             grace_seconds = self.grace.as_secs(),
             "health says not serving; calls are taken until the drain is over"
         );
-        sleep(self.drain).await;
-        health::end(readiness).await;
-        closing.cancel();
-        let finished = timeout(self.grace, served.cancelled()).await.is_ok();
+        let ending = async {
+            sleep(self.drain).await;
+            health::end(readiness).await;
+            closing.cancel();
+            timeout(self.grace, served.cancelled()).await.is_ok()
+        };
+        let finished = tokio::select! {
+            finished = ending => Some(finished),
+            () = self.cut.cancelled() => None,
+        };
+        let last = Instant::now() + LAST;
         // Calls that outlast the grace are dropped with their connections; mutations that
         // have begun are tasks of their own.
         let cut = calls.in_flight();
-        housekeeping.stop().await;
-        close(&self.authority).await;
+        closing.cancel();
+        self.cut.cancel();
+        let gone = async {
+            served.cancelled().await;
+            // Each is a task of its own, and ends after its connection.
+            while calls.in_flight() > 0 {
+                sleep(TICK).await;
+            }
+        };
+        // What a call is in the midst of may hang.
+        let _ = timeout(CUT, gone).await;
+        let Some(finished) = finished else {
+            return Err("told to stop twice: calls in flight were cut".into());
+        };
+        housekeeping.stop(last - LAST / 2).await;
+        close(&self.authority, last).await;
         stopped.cancel();
         lasted?;
         match cut {
@@ -189,6 +221,9 @@ impl App {
         }
     }
 }
+
+/// How often to look whether the calls that were cut have ended.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Binds the port that a key names.
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, BoxError> {
@@ -204,9 +239,9 @@ fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, BoxError> {
     Ok(listener)
 }
 
-/// Stops using the store; what could not be written at the end is logged.
-pub async fn close(authority: &Authority) {
-    let closed = authority.close().await;
+/// Stops using the store until then; what could not be written at the end is logged.
+pub async fn close(authority: &Authority, until: Instant) {
+    let closed = authority.close(until).await;
     Condition::default().tell("last flush", closed.err().as_ref());
 }
 
@@ -244,6 +279,7 @@ pub async fn open_store(config: &Config) -> Result<Store, BoxError> {
     let settings = PoolSettings {
         connections: config.database.connections,
         acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
+        ..PoolSettings::default()
     };
     let key = match &location {
         Location::Sqlite(_) => "database.directory",

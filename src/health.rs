@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Readiness {
     reporter: HealthReporter,
     ready: Arc<AtomicBool>,
+    /// Whether the end has begun. Held while anything is told, so that nothing is told
+    /// after that it should not be.
+    ending: Arc<Mutex<bool>>,
 }
 
 impl Readiness {
@@ -32,6 +36,7 @@ impl Readiness {
         let readiness = Self {
             reporter,
             ready: Arc::default(),
+            ending: Arc::default(),
         };
         (readiness, server)
     }
@@ -69,8 +74,23 @@ pub async fn end(mut readiness: Readiness) {
     }
 }
 
-/// Says of every service that it serves, or does not.
+/// Says of every service that it serves no more, for good: whoever follows the store may
+/// not have been told yet that the end has begun.
+pub async fn stop(readiness: &Readiness) {
+    let mut ending = readiness.ending.lock().await;
+    *ending = true;
+    tell(readiness, false).await;
+}
+
+/// Says of every service that it serves, or does not; nothing once the end has begun.
 pub async fn report(readiness: &Readiness, serving: bool) {
+    let ending = readiness.ending.lock().await;
+    if !*ending {
+        tell(readiness, serving).await;
+    }
+}
+
+async fn tell(readiness: &Readiness, serving: bool) {
     readiness.ready.store(serving, Ordering::Release);
     let status = if serving {
         ServingStatus::Serving
@@ -79,5 +99,31 @@ pub async fn report(readiness: &Readiness, serving: bool) {
     };
     for service in std::iter::once("").chain(rpc::SERVICES) {
         readiness.reporter.set_service_status(service, status).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Request;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus as Served;
+
+    #[tokio::test]
+    async fn once_the_end_has_begun_nothing_serves_again() {
+        let (readiness, _) = Readiness::new();
+        let told = async || {
+            let health = tonic_health::server::HealthService::from_health_reporter(
+                readiness.reporter.clone(),
+            );
+            let request = Request::new(HealthCheckRequest::default());
+            let told = health.check(request).await.unwrap().into_inner();
+            (readiness.is_ready(), told.status())
+        };
+        report(&readiness, true).await;
+        assert_eq!(told().await, (true, Served::Serving));
+        stop(&readiness).await;
+        report(&readiness, true).await;
+        assert_eq!(told().await, (false, Served::NotServing));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::sweeper::Retention;
@@ -31,8 +31,6 @@ pub struct Schedule {
 /// How soon after one turn the next begins, at the earliest: what wants it sooner may
 /// be what keeps failing.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a turn that has begun may take at the end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 closed! {
     /// Something to be done again and again, by the name that the log has for it.
@@ -170,12 +168,12 @@ impl Housekeeping {
         self.chores.join_next().await;
     }
 
-    /// Ends, once the turns that have begun are done.
-    pub async fn stop(mut self) {
+    /// Ends, once the turns that have begun are done, or at that time.
+    pub async fn stop(mut self, until: Instant) {
         self.stop.cancel();
         let done = async { while self.chores.join_next().await.is_some() {} };
         // What takes longer ends where it is.
-        let _ = timeout(PATIENCE, done).await;
+        let _ = timeout_at(until, done).await;
     }
 }
 

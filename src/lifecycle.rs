@@ -2,8 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinSet};
+
+/// How long all may take that comes after the grace: what was cut ends, housekeeping does,
+/// the last uses are written, the store is closed.
+pub const LAST: Duration = Duration::from_secs(4);
+/// How long what was cut may take to end, of that.
+pub const CUT: Duration = Duration::from_secs(1);
 
 /// Tasks that must last as long as the process: when one ends, the process is to end.
 /// Dropped, they end where they are.

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -71,8 +71,8 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::domain::token::Token;
 use crate::store::{self, Store};
 
-/// How long the store may take for what is written at the end.
-const LAST: Duration = Duration::from_secs(5);
+/// How long closing the store may take, of the time that there is for the end.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// The authority: everything that its callers can ask for.
 pub struct Authority {
@@ -183,17 +183,20 @@ impl Authority {
 
     /// Stops using the store, once what is under way is done: writes what is to be
     /// flushed and takes leave of the other replicas, if the store lets it in time.
-    /// An error is of these; the store is closed all the same.
-    pub async fn close(&self) -> Result<(), Error> {
+    /// An error is of these; the store is closed all the same. It takes no longer than
+    /// until then, whatever still waits for the store: that ends with the process.
+    pub async fn close(&self, until: Instant) -> Result<(), Error> {
         let last = async {
             self.begun.close();
             self.begun.wait().await;
             let flushed = self.flush_usage().await;
             self.leave().await.and(flushed)
         };
-        let done = timeout(LAST, last).await;
-        self.store.close().await;
-        done.unwrap_or(Err(Error::DeadlineExceeded))
+        let before = until.checked_sub(CLOSING).unwrap_or(until);
+        let done = timeout_at(before, last).await;
+        let closed = timeout_at(until, self.store.close()).await;
+        let closed = closed.map_err(|_| Error::DeadlineExceeded);
+        done.unwrap_or(Err(Error::DeadlineExceeded)).and(closed)
     }
 
     /// Runs a mutation in a task of its own: once it has begun, no caller's going and

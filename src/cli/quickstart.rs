@@ -70,7 +70,7 @@ pub(super) async fn run(mut config: Config, world: World) -> Result<(), BoxError
          Data in {}: yours alone, fresh; delete it when you are done\n",
         directory.display()
     ))?;
-    let stop = CancellationToken::new();
+    let (stop, cut) = (CancellationToken::new(), app.cut());
     let serving = tokio::spawn(app.serve(stop.clone()));
 
     let channel = Channel::from_shared(format!("http://{address}"))?
@@ -89,7 +89,7 @@ pub(super) async fn run(mut config: Config, world: World) -> Result<(), BoxError
         return Err(error);
     }
     print("\nServing on; stop with Ctrl-C.\n")?;
-    serve_until_told(serving, stop, signals).await
+    serve_until_told(serving, [stop, cut], signals).await
 }
 
 impl Teller {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::print;
@@ -10,7 +11,7 @@ use crate::app::{self, App, BoxError, World};
 use crate::authority;
 use crate::config::Config;
 use crate::domain::value::TokenValue;
-use crate::lifecycle::StopSignals;
+use crate::lifecycle::{CUT, LAST, StopSignals};
 
 /// Serves until told to stop. On an empty store the operator's token is made first:
 /// printed to a terminal, else written to a file.
@@ -30,9 +31,9 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
     };
     let (address, ops) = (app.address()?, app.ops_address()?);
     tracing::info!(server.address = %address, ops.address = %ops, "serving");
-    let stop = CancellationToken::new();
+    let (stop, cut) = (CancellationToken::new(), app.cut());
     let serving = tokio::spawn(app.serve(stop.clone()));
-    serve_until_told(serving, stop, signals).await?;
+    serve_until_told(serving, [stop, cut], signals).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -52,7 +53,7 @@ pub(super) async fn bootstrap(config: Config, world: World) -> Result<(), BoxErr
         .replace_operator(|value| deliver(&config, value))
         .await;
     made.map_err(|error| not_made(&config, error))?;
-    app::close(&authority).await;
+    app::close(&authority, Instant::now() + LAST).await;
     Ok(())
 }
 
@@ -87,7 +88,7 @@ struct NotMade {
 /// Waits for a signal, then for the server to finish; a second signal ends it.
 pub(super) async fn serve_until_told(
     mut serving: tokio::task::JoinHandle<Result<(), BoxError>>,
-    stop: CancellationToken,
+    [stop, cut]: [CancellationToken; 2],
     mut signals: StopSignals,
 ) -> Result<(), BoxError> {
     tokio::select! {
@@ -99,6 +100,10 @@ pub(super) async fn serve_until_told(
         served = &mut serving => served?,
         signal = signals.next() => {
             signal?;
+            cut.cancel();
+            // So that the calls that are cut are told of. It may be further than that, and
+            // then ends where it is.
+            let _ = timeout(CUT, &mut serving).await;
             serving.abort();
             Err("told to stop twice: calls in flight were cut".into())
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Config, Origin, Problems, Purpose};
 use crate::authority::hasher;
+use crate::lifecycle::LAST;
 use crate::telemetry;
 
 /// What Kubernetes leaves a pod between the signal and the end, unless told otherwise.
@@ -116,12 +117,16 @@ impl Config {
             "hashing.cost",
             format!("less than {default} makes guessing cheap for who has the database"),
         );
-        let together = self.drain() + self.grace();
+        let traces = match &self.telemetry.otlp_endpoint {
+            Some(_) => Duration::from_secs(self.telemetry.otlp_timeout_seconds),
+            None => Duration::ZERO,
+        };
+        let together = self.drain() + self.grace() + LAST + traces;
         warn(
             together < TERMINATION_GRACE,
             "server.grace_seconds",
             format!(
-                "with the drain, the end may take {} s: give the process longer than that \
+                "with the drain, the last writes and traces, the end may take {} s: give the process longer than that \
                  (terminationGracePeriodSeconds is 30 by default)",
                 together.as_secs()
             ),

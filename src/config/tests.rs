@@ -109,7 +109,9 @@ fn the_limits_are_those_of_the_protocol_unless_set() {
 #[test]
 fn what_is_unwise_is_warned_of() {
     assert_eq!(Config::default().warnings(), [""; 0]);
-    let file = "[server]\naddress = '0.0.0.0:1'\nplaintext = true\ngrace_seconds = 30\n[hashing]\ncost = 4\n[database]\nurl_file = '/nowhere/at-all'\n[keyring]\ndirectory = 'k'\n";
+    let traced = "[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317'\n";
+    assert_eq!(read(traced, &[], &[]).unwrap().warnings(), [""; 0]);
+    let file = "[server]\naddress = '0.0.0.0:1'\nplaintext = true\ngrace_seconds = 20\n[telemetry]\notlp_endpoint = 'http://127.0.0.1:4317'\n[hashing]\ncost = 4\n[database]\nurl_file = '/nowhere/at-all'\n[keyring]\ndirectory = 'k'\n";
     let config = read(file, &[], &[]).unwrap();
     let warned: Vec<_> = config
         .warnings()

@@ -22,6 +22,8 @@ pub struct Connection {
     stream: TcpStream,
     /// Until when the first bytes must have come; gone once they have.
     silence: Option<Pin<Box<Sleep>>>,
+    /// Resolves when it is cut.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _open: Open,
     _place: OwnedSemaphorePermit,
 }
@@ -62,12 +64,23 @@ impl Drop for Open {
     }
 }
 
+impl Connection {
+    /// Fails once the connection is cut. Its task waits for either.
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.poll_cut(context)?;
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
             self.silence = None;
@@ -86,6 +99,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -102,6 +116,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }
 
@@ -129,6 +144,8 @@ pub struct Incoming {
     pause: Option<Pin<Box<Sleep>>>,
     /// Resolves once no new connection is to be taken.
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Cancelled when connections are cut.
+    cut: CancellationToken,
 }
 
 /// How long a connection may say nothing at first: later, HTTP/2 asks whether its peer
@@ -163,12 +180,14 @@ impl Refusals {
 }
 
 /// Takes a listener's connections, at most so many at once, and counts them, until
-/// `closing` is cancelled: then those that have already been made, and no more.
+/// `closing` is cancelled: then those that have already been made, and no more. When
+/// `cut` is cancelled, each fails.
 pub fn incoming(
     listener: TcpListener,
     most: usize,
     connections: Arc<Connections>,
     closing: CancellationToken,
+    cut: &CancellationToken,
 ) -> Incoming {
     Incoming {
         listener,
@@ -177,6 +196,7 @@ pub fn incoming(
         places: Arc::new(Semaphore::new(most)),
         pause: None,
         closing: Box::pin(closing.cancelled_owned()),
+        cut: cut.clone(),
     }
 }
 
@@ -224,6 +244,8 @@ impl Stream for Incoming {
             return Poll::Ready(Some(Ok(Connection {
                 stream,
                 silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
+                // Of its own: else all connections would contend for one lock.
+                cut: Box::pin(self.cut.child_token().cancelled_owned()),
                 _open: Open::new(&self.connections),
                 _place: place,
             })));
@@ -234,7 +256,7 @@ impl Stream for Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio_stream::StreamExt as _;
 
     #[tokio::test]
@@ -242,8 +264,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::<Connections>::default();
+        let open = CancellationToken::new();
         let counted = Arc::clone(&connections);
-        let mut incoming = incoming(listener, 1, counted, CancellationToken::new());
+        let mut incoming = incoming(listener, 1, counted, open.clone(), &open);
         let _first = TcpStream::connect(address).await.unwrap();
         let taken = incoming.next().await.unwrap().unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
@@ -279,7 +302,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
-        let mut incoming = incoming(listener, 9, Arc::default(), closing.clone());
+        let mut incoming = incoming(
+            listener,
+            9,
+            Arc::default(),
+            closing.clone(),
+            &CancellationToken::new(),
+        );
         let mut early = Vec::new();
         for _ in 0..3 {
             early.push(TcpStream::connect(address).await.unwrap());
@@ -297,10 +326,30 @@ mod tests {
     async fn a_connection_that_says_nothing_at_first_gives_up_its_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = incoming(listener, 1, Arc::default(), CancellationToken::new());
+        let open = CancellationToken::new();
+        let mut incoming = incoming(listener, 1, Arc::default(), open.clone(), &open);
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut taken = incoming.next().await.unwrap().unwrap();
         let error = taken.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_cut_fails_while_it_waits_and_whatever_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, cut) = (CancellationToken::new(), CancellationToken::new());
+        let mut incoming = incoming(listener, 1, Arc::default(), open, &cut);
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        let mut taken = incoming.next().await.unwrap().unwrap();
+        let waiting = async {
+            let error = taken.read_u8().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        };
+        let cutting = async { cut.cancel() };
+        tokio::join!(biased; waiting, cutting);
+        peer.write_u8(1).await.unwrap();
+        assert!(taken.read_u8().await.is_err());
+        assert!(taken.write_u8(1).await.is_err());
     }
 }

@@ -24,6 +24,7 @@ pub mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -64,7 +65,7 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 pub type Layered = Stack<CallerLayer, Stack<Layers, Identity>>;
 
 /// Returns a router over all services, health among them and reflection where it is
-/// wanted.
+/// wanted. `cut` is cancelled when what is left of calls is cut.
 pub fn router<H: Health>(
     authority: Arc<Authority>,
     entropy: Arc<dyn Entropy>,
@@ -72,6 +73,7 @@ pub fn router<H: Health>(
     reflection: bool,
     limits: Limits,
     calls: Arc<Calls>,
+    cut: CancellationToken,
 ) -> Result<Router<Layered>, tonic_reflection::server::Error> {
     let introspection = introspection::Service(Arc::clone(&authority));
     let tokens = tokens::Service(Arc::clone(&authority));
@@ -86,7 +88,7 @@ pub fn router<H: Health>(
         .http2_max_header_list_size(Some(limits.metadata_bytes))
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .layer(Layers::new(entropy, is_mutation, limits, calls))
+        .layer(Layers::new(entropy, is_mutation, limits, calls, cut))
         .layer(CallerLayer::new(authority))
         .add_service(
             IntrospectionServiceServer::new(introspection)

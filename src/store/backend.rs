@@ -1,6 +1,7 @@
 //! Everything in which the two databases differ: connecting, beginning, locking.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::str::FromStr;
@@ -72,7 +73,26 @@ pub struct PoolSettings {
     pub connections: u32,
     /// How long a call waits for one.
     pub acquire_timeout: Duration,
+    /// How long a server may leave a statement unanswered before it is held to be away:
+    /// above the limits that it keeps itself.
+    pub answer_timeout: Duration,
 }
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            answer_timeout: STATEMENT_TIMEOUT + Duration::from_secs(5),
+        }
+    }
+}
+
+/// How long the server lets a statement take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection that is given back may take to answer. One that does not is
+/// closed: the driver would wait for ever, and its place among the connections with it.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connections.
 #[derive(Debug)]
@@ -124,7 +144,8 @@ macro_rules! fetch_one {
                     let mut conn = $pool.acquire().await?;
                     let access = $crate::store::counters::Access::Read;
                     $db.counters.waits.observe(access, asked_at.elapsed());
-                    sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(&mut *conn).await
+                    let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(&mut *conn);
+                    $crate::store::backend::answered($db.patience, fetched).await
                 }
                 .instrument(span)
                 .await
@@ -142,9 +163,11 @@ macro_rules! fetch_one {
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
         use tracing::Instrument as _;
+        let patience = $tx.patience;
         let span = $crate::store::span::of($tx.system(), stringify!($sql));
         let fetched = $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn).instrument(span).await
+            let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_optional(conn);
+            $crate::store::backend::answered(patience, fetched.instrument(span)).await
         });
         $tx.counters.told(fetched)
     }};
@@ -154,9 +177,11 @@ macro_rules! fetch_optional {
 macro_rules! fetch_all {
     ($tx:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
         use tracing::Instrument as _;
+        let patience = $tx.patience;
         let span = $crate::store::span::of($tx.system(), stringify!($sql));
         let fetched = $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn).instrument(span).await
+            let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_all(conn);
+            $crate::store::backend::answered(patience, fetched.instrument(span)).await
         });
         $tx.counters.told(fetched)
     }};
@@ -166,13 +191,34 @@ macro_rules! fetch_all {
 macro_rules! execute {
     ($tx:expr, $sql:ident $(, $bind:expr)* $(,)?) => {{
         use tracing::Instrument as _;
+        let patience = $tx.patience;
         let span = $crate::store::span::of($tx.system(), stringify!($sql));
         let done = $crate::store::backend::on_backend!($tx, |conn| {
-            sqlx::query($sql) $(.bind($bind))* .execute(conn).instrument(span).await
+            let done = sqlx::query($sql) $(.bind($bind))* .execute(conn);
+            $crate::store::backend::answered(patience, done.instrument(span)).await
                 .map(|done| done.rows_affected())
         });
         $tx.counters.told(done)
     }};
+}
+
+/// Waits for the answer to a statement as long as that, if there is a bound: a network that
+/// drops what it is given tells nobody, and whoever waits holds a connection.
+pub(super) async fn answered<T>(
+    patience: Option<Duration>,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match patience {
+        None => statement.await,
+        Some(patience) => timeout(patience, statement)
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))),
+    }
+}
+
+/// Returns how long a transaction may take to begin: it waits for a connection first.
+fn begun_in(pool: &PgPool, patience: Option<Duration>) -> Option<Duration> {
+    patience.map(|patience| patience + pool.options().get_acquire_timeout())
 }
 
 pub(super) use {execute, fetch_all, fetch_one, fetch_optional, on_backend};
@@ -296,11 +342,13 @@ impl Db {
                 ))
             })?;
         let unlimited = options.application_name("token-authority");
-        // A paused or cut-off writer must not hold the log's lock for ever.
+        // A paused or cut-off writer must not hold the log's lock for ever. These are the
+        // server's, of its own socket too; what bounds our side is `answered`.
+        let statement_timeout = format!("{}s", STATEMENT_TIMEOUT.as_secs());
         let options = unlimited.clone().options([
             ("idle_in_transaction_session_timeout", "10s"),
             ("lock_timeout", "5s"),
-            ("statement_timeout", "30s"),
+            ("statement_timeout", statement_timeout.as_str()),
             ("tcp_user_timeout", "10s"),
             // Compiling a plan takes longer than any of these statements should.
             ("jit", "off"),
@@ -313,6 +361,13 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections.max(2))
             .acquire_timeout(settings.acquire_timeout)
+            // The driver's own look at it comes after this, and waits without a bound.
+            .after_release(|connection, _| {
+                Box::pin(async {
+                    answered(Some(RETURN_TIMEOUT), connection.ping()).await?;
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -329,23 +384,31 @@ impl Db {
     /// Begins a transaction that writes. On `SQLite` it takes the write lock at
     /// once: a plain BEGIN takes it late, and can then fail with a BUSY that no
     /// timeout cures.
-    pub(super) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+    pub(super) async fn begin(
+        &self,
+        patience: Option<Duration>,
+    ) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite { write, .. } => {
                 Transaction::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => {
+                Transaction::Postgres(answered(begun_in(pool, patience), pool.begin()).await?)
+            }
         })
     }
 
     /// Begins a transaction that reads, all in one snapshot.
-    pub(super) async fn snapshot(&self) -> Result<Transaction, sqlx::Error> {
+    pub(super) async fn snapshot(
+        &self,
+        patience: Option<Duration>,
+    ) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite { read, .. } => Transaction::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => Transaction::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    .await?,
-            ),
+            Self::Postgres(pool) => {
+                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+                Transaction::Postgres(answered(begun_in(pool, patience), begun).await?)
+            }
         })
     }
 
@@ -391,11 +454,11 @@ impl Transaction {
     }
 
     /// Commits. On an error the outcome is unknown.
-    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+    pub(super) async fn commit(self, patience: Option<Duration>) -> Result<(), sqlx::Error> {
         let span = span::of(self.system(), "COMMIT");
         match self {
             Self::Sqlite(tx) => tx.commit().instrument(span).await,
-            Self::Postgres(tx) => tx.commit().instrument(span).await,
+            Self::Postgres(tx) => answered(patience, tx.commit().instrument(span)).await,
         }
     }
 }

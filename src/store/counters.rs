@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Error;
 use super::backend::{Db, Transaction};
@@ -92,14 +92,17 @@ pub struct Connections {
 pub(super) struct Watched<T> {
     inner: T,
     pub(super) counters: Arc<Counters>,
+    /// How long a statement may stay unanswered; none where there is no network between.
+    pub(super) patience: Option<Duration>,
 }
 
 impl<T> Watched<T> {
-    /// Sets the counters beside it.
-    pub(super) fn new(inner: T, counters: &Arc<Counters>) -> Self {
+    /// Sets the counters beside it, and how long a statement may stay unanswered.
+    pub(super) fn new(inner: T, counters: &Arc<Counters>, patience: Option<Duration>) -> Self {
         Self {
             inner,
             counters: Arc::clone(counters),
+            patience,
         }
     }
 }
@@ -126,8 +129,8 @@ impl Watched<Db> {
         asked_at: Instant,
     ) -> Result<(Watched<Transaction>, Lasting), Error> {
         let transaction = match access {
-            Access::Read => self.inner.snapshot().await,
-            Access::Write => self.inner.begin().await,
+            Access::Read => self.inner.snapshot(self.patience).await,
+            Access::Write => self.inner.begin(self.patience).await,
         };
         let transaction = self.counters.told(transaction)?;
         let began_at = Instant::now();
@@ -137,14 +140,17 @@ impl Watched<Db> {
             access,
             began_at,
         };
-        Ok((Watched::new(transaction, &self.counters), lasting))
+        Ok((
+            Watched::new(transaction, &self.counters, self.patience),
+            lasting,
+        ))
     }
 }
 
 impl Watched<Transaction> {
     /// Commits. On an error the outcome is unknown.
     pub(super) async fn commit(self) -> Result<(), Error> {
-        self.counters.told(self.inner.commit().await)
+        self.counters.told(self.inner.commit(self.patience).await)
     }
 }
 

@@ -108,9 +108,13 @@ impl Store {
             Location::Postgres(_) => (settings.connections / 2).max(1),
         };
         let places = usize::try_from(writers).unwrap_or(1);
+        let patience = match location {
+            Location::Sqlite(_) => None,
+            Location::Postgres(_) => Some(settings.answer_timeout),
+        };
         let counters = Arc::default();
         Ok(Self {
-            db: Watched::new(Db::open(location, settings).await?, &counters),
+            db: Watched::new(Db::open(location, settings).await?, &counters, patience),
             writers: Arc::new(Semaphore::new(places)),
             places,
             patience: settings.acquire_timeout,

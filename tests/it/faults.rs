@@ -201,6 +201,7 @@ async fn a_second_process_on_one_sqlite_file_is_refused() {
     let settings = PoolSettings {
         connections: 1,
         acquire_timeout: PATIENCE,
+        ..PoolSettings::default()
     };
     let opened = Store::open(&t.database.location(), settings).await;
     let message = opened.unwrap_err().to_string();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Response;
 use opentelemetry::trace::Status as SpanStatus;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
@@ -55,7 +56,7 @@ impl PartlyFailed {
 }
 
 /// A call that is under way. Dropped before it was answered, it tells that its
-/// caller is gone.
+/// caller is gone, or that it was cut.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     /// None for a path that nobody serves.
@@ -63,6 +64,7 @@ pub(super) struct UnderWay {
     began: Instant,
     span: Span,
     exported: bool,
+    cut: CancellationToken,
     told: bool,
 }
 
@@ -75,16 +77,19 @@ struct Ended<'a> {
     partly: Option<&'a PartlyFailed>,
     caller: Option<&'a CalledBy>,
     tenant: Option<&'a DoneIn>,
+    /// Not by its caller's going.
+    cut: bool,
 }
 
 impl UnderWay {
     /// Begins with a call.
-    pub(super) fn new(rpc: Option<Rpc>, span: Span, trace: &Trace) -> Self {
+    pub(super) fn new(rpc: Option<Rpc>, span: Span, trace: &Trace, cut: CancellationToken) -> Self {
         Self {
             rpc,
             began: Instant::now(),
             span,
             exported: trace.exported,
+            cut,
             told: false,
         }
     }
@@ -101,6 +106,7 @@ impl UnderWay {
             partly: extensions.get(),
             caller: extensions.get(),
             tenant: extensions.get(),
+            cut: false,
         });
     }
 
@@ -136,6 +142,7 @@ impl Drop for UnderWay {
                 partly: None,
                 caller: None,
                 tenant: None,
+                cut: self.cut.is_cancelled(),
             });
         }
     }
@@ -191,6 +198,14 @@ impl Ended<'_> {
                 "the call was done"
             ),
             (Code::Ok, None) => {}
+            // Not the caller's doing, so never the least: somebody may look for it.
+            (Code::Cancelled, _) if self.cut => failed!(
+                self.failure,
+                Severity::Info,
+                self.code,
+                none,
+                "the call was cut"
+            ),
             // What has begun goes on, so whether it was done stands in the audit log.
             (Code::Cancelled, _) if mutates => failed!(
                 self.failure,

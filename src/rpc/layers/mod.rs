@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response, header};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tracing::{Instrument, Span};
 
@@ -45,6 +46,7 @@ pub struct Layers {
     is_mutation: fn(&str) -> bool,
     limits: Limits,
     calls: Arc<Calls>,
+    cut: CancellationToken,
 }
 
 impl Layers {
@@ -52,18 +54,21 @@ impl Layers {
     /// whether a call writes: such a call is not cut at its deadline, because what
     /// has begun is not left half done. It finds its [`Deadline`] among the
     /// request's extensions, beside its [`RequestId`]. Calls take no longer than
-    /// `limits` say; what they come to is counted in `calls`.
+    /// `limits` say; what they come to is counted in `calls`. Those that end after `cut`
+    /// was cancelled, and are not answered, were cut.
     pub fn new(
         entropy: Arc<dyn Entropy>,
         is_mutation: fn(&str) -> bool,
         limits: Limits,
         calls: Arc<Calls>,
+        cut: CancellationToken,
     ) -> Self {
         Self {
             entropy,
             is_mutation,
             limits,
             calls,
+            cut,
         }
     }
 }
@@ -109,7 +114,7 @@ where
         let inner = std::mem::replace(&mut self.inner, clone);
         let running = self.layers.calls.begin(request.uri().path());
         let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
-        let (span, under_way) = begin(&mut request, &request_id);
+        let (span, under_way) = begin(&mut request, &request_id, &self.layers.cut);
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
         // From when the call came, however late it is polled.
         let stays = stays(request.uri().path());
@@ -135,7 +140,11 @@ where
 
 /// Begins the span of a call, under its caller's, and to watch how the call ends. Those
 /// that probes make all the time have neither.
-fn begin(request: &mut Request<Body>, request_id: &RequestId) -> (Span, Option<UnderWay>) {
+fn begin(
+    request: &mut Request<Body>,
+    request_id: &RequestId,
+    cut: &CancellationToken,
+) -> (Span, Option<UnderWay>) {
     let path = request.uri().path();
     if is_probe(path) {
         return (Span::none(), None);
@@ -151,7 +160,7 @@ fn begin(request: &mut Request<Body>, request_id: &RequestId) -> (Span, Option<U
         trace_id = tracing::field::Empty
     );
     let trace = Trace::begin(&span, request.headers());
-    let under_way = UnderWay::new(rpc, span.clone(), &trace);
+    let under_way = UnderWay::new(rpc, span.clone(), &trace, cut.clone());
     if let Some(id) = trace.id {
         request.extensions_mut().insert(id);
     }

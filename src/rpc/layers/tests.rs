@@ -67,6 +67,7 @@ where
         |path| path == MUTATION,
         Limits::default(),
         Arc::default(),
+        CancellationToken::new(),
     );
     let Ok(response) = layers.layer(service_fn(service)).oneshot(request).await;
     response
@@ -280,15 +281,23 @@ async fn a_change_is_one_line_and_a_read_or_a_probe_is_none() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_is_one_line() {
-    for (path, level) in [(READ, "DEBUG"), (MUTATION, "INFO")] {
+async fn a_caller_that_leaves_or_is_cut_is_one_line() {
+    let (gone, cut) = ("the caller is gone", "the call was cut");
+    for (path, level, words) in [
+        (READ, "DEBUG", gone),
+        (MUTATION, "INFO", gone),
+        (READ, "INFO", cut),
+        (MUTATION, "INFO", cut),
+    ] {
         for begun in [true, false] {
             let capture = Capture::begin();
+            let cutting = CancellationToken::new();
             let layers = Layers::new(
                 Arc::new(Zeros),
                 |path| path == MUTATION,
                 Limits::default(),
                 Arc::default(),
+                cutting.clone(),
             );
             let mut call = layers
                 .layer(service_fn(never))
@@ -297,15 +306,13 @@ async fn a_caller_that_leaves_is_one_line() {
                 let poll = |cx: &mut Context<'_>| Poll::Ready(call.as_mut().poll(cx).is_pending());
                 assert!(std::future::poll_fn(poll).await);
             }
+            if words == cut {
+                cutting.cancel();
+            }
             drop(call);
             let told = endings(capture);
             assert_eq!(told.len(), 1, "{told:?}");
-            for word in [
-                level,
-                "r-7",
-                "the caller is gone",
-                "error.code=\"CANCELLED\"",
-            ] {
+            for word in [level, "r-7", words, "error.code=\"CANCELLED\""] {
                 assert!(told[0].contains(word), "{told:?}");
             }
         }
@@ -405,6 +412,7 @@ async fn whatever_a_caller_names_reaches_the_judge_of_mutations() {
         is_mutation,
         Limits::default(),
         Arc::default(),
+        CancellationToken::new(),
     );
     let Ok(_) = layers
         .layer(service_fn(fine))

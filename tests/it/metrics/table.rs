@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use token_authority::authority::access::Rpc;
 use token_authority::authority::sweeper::Retention;
+use token_authority::lifecycle::LAST;
 use token_authority::metrics::{self, Metric, Type, Values};
 use token_authority::pb;
+use tokio::time::Instant;
 
 use super::Stage;
 use crate::support::ops::Scrape;
@@ -197,7 +199,7 @@ async fn exercise(stage: &Stage, told: &mut Told) {
     t.authority.take_census().await.unwrap();
     told.look(t).await;
     // At last, the store is gone.
-    t.authority.close().await.unwrap();
+    t.authority.close(Instant::now() + LAST).await.unwrap();
     let status = server.try_introspect(question).await.unwrap_err();
     assert_eq!(refusal(&status), "Unavailable STORE_UNAVAILABLE");
     told.look(t).await;

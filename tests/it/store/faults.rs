@@ -25,6 +25,7 @@ both_backends! {
 const IMPATIENT: PoolSettings = PoolSettings {
     connections: 2,
     acquire_timeout: Duration::from_secs(1),
+    answer_timeout: Duration::from_secs(1),
 };
 
 /// Returns which column an error names.

@@ -142,6 +142,7 @@ fn settings(connections: u32) -> PoolSettings {
     PoolSettings {
         connections,
         acquire_timeout: Duration::from_secs(60),
+        ..PoolSettings::default()
     }
 }
 

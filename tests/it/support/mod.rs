@@ -11,6 +11,7 @@ mod manage;
 pub(crate) mod ops;
 mod program;
 pub(crate) mod raw;
+mod relay;
 mod rows;
 mod server;
 pub(crate) mod tokens;
@@ -27,6 +28,7 @@ pub(crate) use manage::{
     tokens_of,
 };
 pub(crate) use program::Program;
+pub(crate) use relay::Relay;
 pub(crate) use rows::Reader;
 pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service};
 

@@ -10,8 +10,10 @@ use tempfile::TempDir;
 use token_authority::app::{App, BoxError, World, open_authority};
 use token_authority::authority::Authority;
 use token_authority::config::Config;
+use token_authority::lifecycle::LAST;
 use token_authority::pb;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::dispatcher::DefaultGuard;
@@ -123,7 +125,7 @@ impl TestServer {
                 Ok(())
             });
             made.await.unwrap();
-            authority.close().await.unwrap();
+            authority.close(Instant::now() + LAST).await.unwrap();
         })
         .await;
         value
