@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::input;
 use crate::cli::moments::{self, Moment};
 use crate::cli::output::{self, text};
+use crate::cli::pages::Guard;
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::cli::words::{self, Kind, State};
@@ -79,12 +80,18 @@ impl List {
         let limit = self.limit.unwrap_or(usize::MAX);
         let mut request = self.request(session)?;
         let progress = Progress::of("tokens");
+        let mut guard = Guard::default();
         let mut answer = pb::ListTokensResponse::default();
         while answer.tokens.len() < limit {
             let most = (limit - answer.tokens.len()).min(bounds::PAGE_MAX as usize);
             request.page_size = i32::try_from(most).unwrap_or(i32::MAX);
             let page = session.request(request.clone());
             let page = session.tokens().list_tokens(page).await?.into_inner();
+            guard.go_on(
+                &request.page_token,
+                &page.next_page_token,
+                page.tokens.len(),
+            )?;
             answer.tokens.extend(page.tokens);
             progress.at(answer.tokens.len());
             request.page_token = page.next_page_token;
