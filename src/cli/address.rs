@@ -52,6 +52,9 @@ impl FromStr for Address {
             .ok()
             .filter(|_| !rest.contains('@'))
             .ok_or_else(|| String::from("not an address such as tokens.example.com:443"))?;
+        if authority.port_u16().is_none() && authority.as_str() != authority.host() {
+            return Err(String::from("has a port that is no number up to 65535"));
+        }
         if tls.is_none() && authority.port_u16().is_none() {
             return Err(format!("has no port, as in {authority}:50051"));
         }
@@ -112,6 +115,9 @@ mod tests {
             "http://user:secret@example.com:1",
             "http://example.com:1/path",
             "a b:1",
+            "127.0.0.1:99999",
+            "https://example.com:99999",
+            "https://example.com:",
         ] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::deadline::EXPIRED;
 use super::output::escaped;
 use super::{USAGE, change};
 use crate::authority::access::{Effect, Need, Rpc};
@@ -57,7 +58,7 @@ enum Cause {
 }
 
 /// Around what it went wrong.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Context {
     /// The server's address.
     pub(super) address: String,
@@ -212,7 +213,7 @@ fn told(status: &Status, context: &Context, failure: &Failure) -> String {
 }
 
 /// Returns whether the call may have been made all the same.
-fn is_open(status: &Status) -> bool {
+pub(super) fn is_open(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Cancelled
@@ -248,8 +249,8 @@ fn hints(status: &Status, reason: &str, context: &Context) -> Vec<String> {
             ));
         }
         Code::Aborted => hints.push(String::from("look at it again, and then decide anew")),
-        // tonic's words for a deadline that passed on this side.
-        Code::Cancelled if status.message() == "Timeout expired" => hints.push(format!(
+        // A deadline that passed on this side.
+        Code::Cancelled if status.message() == EXPIRED => hints.push(format!(
             "no answer from {} in time; --timeout gives it longer",
             context.address
         )),

@@ -3,15 +3,15 @@
 //! takes the value as it is.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use prost::{Message, Name};
 
 use super::failure::Failure;
-use super::output::Output;
-use super::{print, tell};
-use crate::authority::keyring::write_private;
+use super::output::{Output, escaped};
+use super::profiles::private_options;
+use super::{input, print, tell};
 
 /// Where a value goes.
 #[derive(Debug, clap::Args)]
@@ -36,9 +36,15 @@ impl ValueTo {
         let Some(path) = self.value_to else {
             return Ok(Handout(None));
         };
+        if input::is_standard(Some(&path)) {
+            return Err(Failure::usage(
+                "--value-to names a file; without it, the value goes to standard output",
+            ));
+        }
+        input::path_without_value(&path)?;
         let failed = |error| Failure::usage(format!("--value-to {}: {error}", path.display()));
-        write_private(&path, "").map_err(failed)?;
-        let file = File::options().write(true).open(&path).map_err(failed)?;
+        let mut options = private_options();
+        let file = options.create_new(true).open(&path).map_err(failed)?;
         Ok(Handout(Some((path, file))))
     }
 }
@@ -57,7 +63,14 @@ impl Handout {
                 Output::Json => output.show(&answer, |_| String::new()),
                 Output::Table => {
                     tell(&format!("{record}The value, shown this once:\n"));
-                    Ok(print(&format!("{}\n", value(&mut answer)))?)
+                    let value = value(&mut answer);
+                    // No server of ours makes one that drives a terminal.
+                    let shown = if std::io::stdout().is_terminal() {
+                        escaped(value)
+                    } else {
+                        std::mem::take(value)
+                    };
+                    Ok(print(&format!("{shown}\n"))?)
                 }
             };
         };

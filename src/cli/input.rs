@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Read, Write as _};
 use std::path::Path;
 
 use super::failure::Failure;
+use crate::domain::value;
 
 /// The bytes of a value, at most; the server takes fewer.
 const VALUE_BYTES: u64 = 16 * 1024;
@@ -65,8 +66,25 @@ pub(super) fn lines(what: &str, file: Option<&Path>, most: u64) -> Result<Vec<Li
     Ok(lines)
 }
 
+/// Refuses a token's value that was given as something else, and doesn't repeat it.
+pub(super) fn without_value(what: &str, given: &str) -> Result<(), Failure> {
+    if value::stands_in(given) {
+        return Err(Failure::usage(format!(
+            "that is a token's value, and not {what}\n  it now stands in your shell's history, and \
+             others on this machine could see it"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a token's value that was given as the path of a file.
+pub(super) fn path_without_value(path: &Path) -> Result<(), Failure> {
+    without_value("a file's name", &path.to_string_lossy())
+}
+
 /// Reads a text of at most so many bytes from a file, `-` or none being standard input.
 pub(super) fn document(what: &str, file: Option<&Path>, most: u64) -> Result<String, Failure> {
+    file.map_or(Ok(()), path_without_value)?;
     let place = name(file);
     let text = match file {
         Some(path) if !is_standard(file) => File::open(path).and_then(|file| bounded(file, most)),
@@ -105,7 +123,8 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     }
 }
 
-fn is_standard(file: Option<&Path>) -> bool {
+/// Returns whether this is standard input: `-`, or none.
+pub(super) fn is_standard(file: Option<&Path>) -> bool {
     file.is_none_or(|path| path == Path::new("-"))
 }
 

@@ -6,6 +6,7 @@ mod catalog;
 mod change;
 mod config;
 mod connection;
+mod deadline;
 mod failure;
 mod handout;
 mod input;
@@ -56,7 +57,8 @@ const USAGE: u8 = 64;
 #[command(name = "token-authority", version, arg_required_else_help = true)]
 #[command(
     after_help = "Exits with 0, 64 for a wrong command line, configuration or profile, 1 for any other \
-                  failure; introspect --help tells of its own."
+                  failure; introspect --help tells of its own, and \
+                  catalog diff exits with 2 where something differs."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -170,9 +172,16 @@ enum Document {
 /// failure, calls that were cut at the end among them, 64 for a wrong command line or
 /// configuration.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
         Err(error) => {
+            // What is wrong would be repeated.
+            for text in given.iter().map(|text| text.to_string_lossy()) {
+                if let Err(failure) = input::without_value("what belongs there", &text) {
+                    return exit(Err(unopened(failure)));
+                }
+            }
             // Also `--help` and `--version`, which are no failure.
             let _ = error.print();
             return if error.use_stderr() {
@@ -188,7 +197,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Config { command } => command.run(),
-        Command::Profile { command } => return exit(command.run().map_err(unopened)),
+        Command::Profile { command } => {
+            forbid_core_dumps();
+            return exit(command.run().map_err(unopened));
+        }
         Command::Whoami { client } => return call(client, whoami::run),
         Command::Catalog { client, command } => {
             return call(client, async |s| command.run(s).await);
@@ -198,6 +210,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Member { client, command } => return call(client, async |s| command.run(s).await),
         Command::Audit { client, command } => return call(client, async |s| command.run(s).await),
         Command::Token { client, command } => {
+            let client = if command.is_nobodys() {
+                client.of_nobody()
+            } else {
+                client
+            };
             return call(client, async |session: &Session| command.run(session).await);
         }
         Command::Introspect { question, client } => {

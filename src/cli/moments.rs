@@ -14,6 +14,14 @@ pub(super) enum Moment {
 }
 
 impl Moment {
+    /// Returns the length, where it is one.
+    pub(super) fn length(self) -> Option<Duration> {
+        match self {
+            Self::At(_) => None,
+            Self::FromNow(length) => Some(length),
+        }
+    }
+
     /// Returns the instant, a length being one that has passed.
     pub(super) fn before_now(self) -> prost_types::Timestamp {
         self.counted(Timestamp::saturating_sub)
@@ -60,10 +68,14 @@ pub(super) fn length(text: &str) -> Result<prost_types::Duration, String> {
     prost_types::Duration::try_from(length).map_err(|_| String::from("too long"))
 }
 
+/// How long is waited for an answer, at most.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// Parses a length of this program's own, more than none.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err(String::from("must be more than none")),
+        Ok(length) if length > LONGEST => Err(String::from("must be a day or less")),
         Ok(length) => Ok(length),
         Err(error) => Err(format!("not a length such as 30s ({error})")),
     }
@@ -86,8 +98,13 @@ const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")
 
 /// Returns a length as [`length`] reads it back, to the millisecond.
 pub(super) fn written(length: &prost_types::Duration) -> String {
-    // No answer has one before zero.
-    let length = Duration::try_from(*length).unwrap_or_default();
+    // No server of ours gives another.
+    let (Ok(seconds), Ok(nanos @ 0..1_000_000_000)) =
+        (u64::try_from(length.seconds), u32::try_from(length.nanos))
+    else {
+        return String::from("no length");
+    };
+    let length = Duration::new(seconds, nanos);
     let mut seconds = length.as_secs();
     let mut parts = Vec::new();
     for (long, unit) in UNITS {
@@ -128,6 +145,11 @@ mod tests {
             assert!(length(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(wait("0s"), Err("must be more than none".to_owned()));
+        assert_eq!(wait("12000y"), Err("must be a day or less".to_owned()));
+        for (seconds, nanos) in [(i64::MAX, i32::MAX), (i64::MIN, i32::MIN), (0, -1)] {
+            let wild = prost_types::Duration { seconds, nanos };
+            assert_eq!(written(&wild), "no length");
+        }
         let day = prost_types::Duration {
             seconds: 90_000,
             nanos: 0,

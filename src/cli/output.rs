@@ -140,11 +140,10 @@ pub(super) fn yes(so: bool) -> String {
 pub(super) struct Record(Vec<(String, String)>);
 
 impl Record {
-    /// Adds a field; `value` is shown as it is, so that what others chose comes through
-    /// [`text`] or [`names`].
+    /// Adds a field; what would drive the terminal is written out.
     #[must_use]
     pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.push((name.to_owned(), value.into()));
+        self.0.push((name.to_owned(), escaped(&value.into())));
         self
     }
 

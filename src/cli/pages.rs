@@ -1,6 +1,7 @@
 //! Lists, page by page to their end.
 
 use super::failure::Failure;
+use super::output::escaped;
 use super::progress::Progress;
 
 /// The items of a page, at most; the server gives no more.
@@ -37,11 +38,13 @@ impl PageArguments {
         let mut items = Vec::new();
         let mut next_page_token = self.page_token.unwrap_or_default();
         let progress = Progress::of("so far");
+        let mut guard = Guard::default();
         loop {
             let had = u32::try_from(items.len()).unwrap_or(u32::MAX);
             let size = self.limit.map_or(PAGE, |limit| (limit - had).min(PAGE));
             let size = i32::try_from(size).unwrap_or(i32::MAX);
-            let (page, next) = ask(size, next_page_token).await?;
+            let (page, next) = ask(size, next_page_token.clone()).await?;
+            guard.go_on(&next_page_token, &next, page.len())?;
             items.extend(page);
             next_page_token = next;
             let enough = self
@@ -59,12 +62,38 @@ impl PageArguments {
     }
 }
 
+/// Pages that come one after the other with nothing on them, at most: a filter may leave
+/// out much.
+const EMPTY: u32 = 1000;
+
+/// Ends a list that a server never would.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    empty: u32,
+}
+
+impl Guard {
+    /// Judges a page: where it was asked for, where the next one is, how much is on it.
+    pub(super) fn go_on(&mut self, asked: &str, next: &str, items: usize) -> Result<(), Failure> {
+        self.empty = if items == 0 { self.empty + 1 } else { 0 };
+        if !next.is_empty() && (next == asked || self.empty > EMPTY) {
+            return Err(Failure::told(
+                "the server's list has no end: its pages lead nowhere",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Returns the line below a table that is not the whole list.
 pub(super) fn more(next_page_token: &str) -> String {
     if next_page_token.is_empty() {
         return String::new();
     }
-    format!("There are more: --page-token {next_page_token}\n")
+    format!(
+        "There are more: --page-token {}\n",
+        escaped(next_page_token)
+    )
 }
 
 #[cfg(test)]
@@ -95,6 +124,23 @@ mod tests {
         let expected: Vec<usize> = (from..from + all.items.len()).collect();
         assert_eq!(all.items, expected);
         (sizes, all.items.len(), all.next_page_token)
+    }
+
+    #[tokio::test]
+    async fn a_list_without_an_end_is_given_up() {
+        let arguments = || PageArguments {
+            limit: None,
+            page_token: None,
+        };
+        let same = arguments().all(async |_, _| Ok((vec![1], "again".to_owned())));
+        assert!(same.await.unwrap_err().to_string().contains("no end"));
+        let mut asked = 0;
+        let empty = arguments().all(async |_, _| {
+            asked += 1;
+            Ok((Vec::<u8>::new(), asked.to_string()))
+        });
+        assert!(empty.await.unwrap_err().to_string().contains("no end"));
+        assert_eq!(asked, EMPTY + 1);
     }
 
     #[tokio::test]

@@ -202,6 +202,7 @@ impl Set {
 
     /// Puts what was given into the profile.
     fn apply(self, token: Option<String>, profile: &mut Profile) -> Result<(), Failure> {
+        let before = profile.clone();
         set(&mut profile.address, self.address);
         set(&mut profile.tenant, self.tenant);
         set(&mut profile.agent_id, self.agent_id);
@@ -217,6 +218,18 @@ impl Set {
         } else if self.token_file.is_some() {
             set_file(&mut profile.token_file, self.token_file)?;
             profile.token = None;
+        } else if before.moved_to(profile) && before.has_token() {
+            return Err(Failure::usage(format!(
+                "the token of the profile {} is for {}, and not for {}\n  give that one's with it: \
+                 --token, or --token-file FILE",
+                self.name,
+                before.server(),
+                profile.server()
+            )));
+        }
+        // Allowed for the address that was, and not for any to come.
+        if before.moved_to(profile) && self.plaintext.is_none() {
+            profile.plaintext = false;
         }
         Ok(())
     }
@@ -237,6 +250,7 @@ fn set_file(field: &mut Option<PathBuf>, given: Option<PathBuf>) -> Result<(), F
         *field = None;
         return Ok(());
     }
+    input::path_without_value(&given)?;
     let read = |path: &Path| File::open(path).and_then(|_| std::path::absolute(path));
     let path =
         read(&given).map_err(|error| Failure::usage(format!("{}: {error}", given.display())))?;

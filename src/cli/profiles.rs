@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::failure::Failure;
+use super::input;
 use super::settings::Connection;
 
 /// The bytes of the file, at most.
@@ -73,6 +75,28 @@ impl fmt::Debug for Profile {
 }
 
 impl Profile {
+    /// Returns its server, as it was given; the default one where none was.
+    pub(super) fn server(&self) -> String {
+        let default = || Address::default_server().to_string();
+        self.address.clone().unwrap_or_else(default)
+    }
+
+    /// Returns whether its server is at this address.
+    pub(super) fn is_at(&self, address: &Address) -> bool {
+        self.server().parse().as_ref() == Ok(address)
+    }
+
+    /// Returns whether it had an address, and has another now.
+    pub(super) fn moved_to(&self, now: &Self) -> bool {
+        let address = now.server().parse();
+        self.address.is_some() && !address.is_ok_and(|address| self.is_at(&address))
+    }
+
+    /// Returns whether it holds a token, or says where one is.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some() || self.token_file.is_some()
+    }
+
     /// Returns how its server is reached, beside its address.
     pub(super) fn connection(&self) -> Connection {
         Connection {
@@ -87,6 +111,12 @@ impl Profiles {
     /// Reads them; where there is no file there are none.
     pub(super) fn read(environment: &BTreeMap<String, String>) -> Result<Self, Failure> {
         match directory(environment) {
+            // A home that is nobody's, or another's: nothing of this user's is there.
+            Some(directory)
+                if !environment.contains_key("TA_CONFIG_DIR") && is_out_of_reach(&directory) =>
+            {
+                Ok(Self::default())
+            }
             Some(directory) => Self::read_in(&directory),
             None => Ok(Self::default()),
         }
@@ -108,9 +138,12 @@ impl Profiles {
         )?;
         private(&path, &file.metadata().map_err(unreadable)?, 0o077)?;
         let mut text = String::new();
-        file.take(MOST)
+        file.take(MOST + 1)
             .read_to_string(&mut text)
             .map_err(unreadable)?;
+        if text.len() as u64 > MOST {
+            return Err(unreadable(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
         toml::from_str(&text).map_err(|error| unparsable(&path, &text, &error))
     }
 
@@ -125,6 +158,8 @@ impl Profiles {
         })?;
         let failed = |error: io::Error| unusable(&directory, &error);
         create_private(&directory).map_err(failed)?;
+        let made = fs::metadata(&directory).map_err(failed)?;
+        private(&directory, &made, 0o022)?;
         let lock = private_options()
             .create(true)
             .open(directory.join("profiles.lock"))
@@ -137,6 +172,14 @@ impl Profiles {
             profiles.write(&directory).map_err(failed)?;
         }
         Ok(changed)
+    }
+
+    /// Refuses a place where they can't be changed.
+    pub(super) fn probe(environment: &BTreeMap<String, String>) -> Result<(), Failure> {
+        Self::change(environment, |_| Ok(()))?;
+        let directory = directory(environment).unwrap_or_default();
+        let path = directory.join("profiles.toml");
+        probe(&path).map_err(|error| unusable(&path, &error))
     }
 
     /// Writes a new file in place of the old one, whole and durably.
@@ -167,25 +210,74 @@ impl Profiles {
         } else {
             format!("there are: {}", names.join(", "))
         };
-        Failure::usage(format!("no profile {name:?}\n  {there}"))
+        match input::without_value("a profile's name", name) {
+            Ok(()) => Failure::usage(format!("no profile {name:?}\n  {there}")),
+            Err(failure) => failure,
+        }
     }
 }
 
-/// Writes a file that only its owner reads in place of the one that is there, whole and
-/// durably.
+/// Writes a file in place of the one that is there, whole and durably. It has that one's
+/// owner and mode; where there was none, only its owner reads it.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let (path, mut new) = successor(path)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    let directory = new.path().parent().map(Path::to_owned);
+    new.persist(path)?;
+    // The file's name is durable once its directory is.
+    #[cfg(unix)]
+    if let Some(directory) = directory {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Refuses a file that [`replace`] can't replace.
+pub(super) fn probe(path: &Path) -> io::Result<()> {
+    successor(path).map(drop)
+}
+
+/// Returns where a file is, links followed, and an empty one to replace it by.
+fn successor(path: &Path) -> io::Result<(PathBuf, tempfile::NamedTempFile)> {
+    let (path, old) = match fs::canonicalize(path) {
+        Ok(path) => {
+            let old = fs::metadata(&path)?;
+            (path, Some(old))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
+        Err(error) => return Err(error),
+    };
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     // Made with 0600.
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    // The file's name is durable once its directory is.
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
+    let new = tempfile::NamedTempFile::new_in(directory)?;
+    if let Some(old) = old {
+        inherit(new.as_file(), &old)?;
+    }
+    Ok((path, new))
+}
+
+/// Gives a file the owner and the mode of another.
+#[cfg(unix)]
+fn inherit(new: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let made = new.metadata()?;
+    let other = |of: u32, made: u32| (of != made).then_some(of);
+    let (owner, group) = (other(old.uid(), made.uid()), other(old.gid(), made.gid()));
+    if owner.is_some() || group.is_some() {
+        std::os::unix::fs::fchown(new, owner, group)?;
+    }
+    new.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn inherit(_new: &File, _old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
@@ -203,6 +295,14 @@ fn directory(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     })
 }
 
+fn is_out_of_reach(directory: &Path) -> bool {
+    let found = fs::metadata(directory).map_err(|error| error.kind());
+    matches!(
+        found,
+        Err(io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
+    )
+}
+
 fn create_private(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -211,7 +311,8 @@ fn create_private(directory: &Path) -> io::Result<()> {
     builder.create(directory)
 }
 
-fn private_options() -> OpenOptions {
+/// Returns how a file is opened that only its owner reads.
+pub(super) fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
@@ -223,6 +324,15 @@ fn private_options() -> OpenOptions {
 #[cfg(unix)]
 fn private(path: &Path, metadata: &Metadata, bits: u32) -> Result<(), Failure> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    let owner = std::os::unix::fs::MetadataExt::uid(metadata);
+    let caller = rustix::process::geteuid().as_raw();
+    // The superuser reads for whom it pleases, and is trusted by all.
+    if ![owner, caller].contains(&0) && owner != caller {
+        let path = path.display();
+        return Err(Failure::usage(format!(
+            "{path} is another user's; tokens are kept in one's own"
+        )));
+    }
     if mode & bits == 0 {
         return Ok(());
     }

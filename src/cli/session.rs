@@ -6,8 +6,8 @@ use std::time::Duration;
 use prost::Name;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Channel;
 
+use super::deadline::Bounded;
 use super::failure::{Context, Failure};
 use super::output::Output;
 use super::settings::Settings;
@@ -25,7 +25,7 @@ use crate::pb::user_service_client::UserServiceClient;
 /// A connection and who calls over it.
 #[derive(Debug)]
 pub(super) struct Session {
-    channel: Channel,
+    channel: Bounded,
     bearer: Option<MetadataValue<Ascii>>,
     timeout: Duration,
     /// What was called last, for whoever reads of its failure.
@@ -41,7 +41,7 @@ macro_rules! clients {
     ($($(#[$attribute:meta])* $name:ident: $client:ident,)+) => {$(
         $(#[$attribute])*
         #[doc = concat!("Returns a client: ", stringify!($client), ".")]
-        pub(super) fn $name(&self) -> $client<Channel> {
+        pub(super) fn $name(&self) -> $client<Bounded> {
             $client::new(self.channel.clone())
                 .max_decoding_message_size(connection::ANSWER_BYTES)
         }
@@ -72,7 +72,7 @@ impl Session {
             ..Context::default()
         };
         Ok(Self {
-            channel,
+            channel: Bounded::new(channel, settings.timeout),
             bearer,
             timeout: settings.timeout,
             context: Mutex::new(context),
@@ -135,9 +135,19 @@ impl Session {
     }
 
     /// Asks whether to go on with what can't be undone; see [`input::confirm`].
-    #[expect(clippy::unused_self, reason = "asked in the session, like all else")]
+    /// Says at which server.
     pub(super) fn confirm(&self, question: &str, yes: bool) -> Result<(), Failure> {
-        input::confirm(question, yes)
+        let address = &self.settings.address;
+        input::confirm(&format!("At {address}: {question}"), yes)
+    }
+
+    /// Calls for more to say of a failure: what that was of stays what it was.
+    pub(super) async fn aside<T>(&self, calls: impl Future<Output = T>) -> T {
+        let mut before = Context::default();
+        self.context_mut(|context| before = context.clone());
+        let came = calls.await;
+        self.context_mut(|context| *context = before);
+        came
     }
 
     /// Returns the lines that say what went wrong in this session.

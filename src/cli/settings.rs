@@ -12,8 +12,8 @@ use super::profiles::{Profile, Profiles};
 use super::{input, moments};
 
 /// Which server, and as whom. Each can also come from the environment, where the flag's
-/// text names a variable, or from a profile; a flag wins, and so does all that a profile
-/// holds which --profile names, then the environment.
+/// text names a variable, or from a profile; a flag wins, and so does a profile which
+/// --profile names, then the environment.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ClientArguments {
@@ -35,6 +35,9 @@ pub(super) struct ClientArguments {
     /// How long a call may take
     #[arg(long, global = true, value_name = "LENGTH", default_value = "30s", value_parser = moments::wait)]
     timeout: Duration,
+    /// Whether no credential is wanted.
+    #[arg(skip)]
+    nobody: bool,
 }
 
 /// What the flags, the environment and the profile come to.
@@ -91,6 +94,8 @@ impl fmt::Debug for Credential {
 pub(super) enum Origin {
     /// The variable `TA_TOKEN`.
     Environment,
+    /// Standard input.
+    StandardInput,
     /// A file.
     File(PathBuf),
     /// A profile that holds it.
@@ -101,6 +106,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment => f.write_str("the token in TA_TOKEN"),
+            Self::StandardInput => f.write_str("the token on standard input"),
             Self::File(path) => write!(f, "the token in {}", path.display()),
             Self::Profile(name) => write!(f, "the token of the profile {name}"),
         }
@@ -108,6 +114,12 @@ impl fmt::Display for Origin {
 }
 
 impl ClientArguments {
+    /// Returns these, of one who presents no credential: none is read.
+    pub(super) fn of_nobody(mut self) -> Self {
+        self.nobody = true;
+        self
+    }
+
     /// Returns what they come to.
     pub(super) fn settings(
         self,
@@ -116,7 +128,7 @@ impl ClientArguments {
         let variable = |name: &str| {
             environment
                 .get(name)
-                .filter(|text| !text.is_empty())
+                .filter(|text| !text.trim().is_empty())
                 .cloned()
         };
         let profiles = Profiles::read(environment)?;
@@ -124,45 +136,61 @@ impl ClientArguments {
         let (name, profile) = profiles.find(self.profile.or_else(|| variable("TA_PROFILE")))?;
         // A profile that was asked for is not called with another's token, or at another's
         // address, because the shell has one.
-        let first =
-            |profile: Option<String>, variable: Option<String>| match (named_by_flag, profile) {
-                (true, Some(profile)) => Some(profile),
-                (_, profile) => variable.or(profile),
-            };
-
-        let address = match self.address {
-            Some(address) => Some(address),
-            None => first(profile.address.clone(), variable("TA_ADDRESS"))
-                .map(|text| parse(&text))
-                .transpose()?,
+        let asked = |name: &str| variable(name).filter(|_| !named_by_flag);
+        let address = match (self.address, asked("TA_ADDRESS")) {
+            (Some(address), _) => Some(address),
+            (None, Some(text)) => Some(parse(&text)?),
+            (None, None) => profile.address.as_deref().map(parse).transpose()?,
         };
         let address = address.unwrap_or_else(Address::default_server);
-        // What the profile allows, it allows for its own address.
-        let own = profile
-            .address
-            .as_deref()
-            .and_then(|text| text.parse().ok());
-        let allowed = profile.plaintext && own.as_ref() == Some(&address);
-        if address.is_exposed() && !allowed {
+        // What the profile allows, it allows for its own address; and what it shows, it
+        // shows to no other.
+        let is_own = profile.is_at(&address);
+        if address.is_exposed() && !(profile.plaintext && is_own) {
             return Err(Failure::usage(format!(
                 "{address} is plain text over a network, where others can read the token\n  \
                  with TLS: https://…\n  where the network is safe: token-authority profile set \
                  NAME --address {address} --plaintext"
             )));
         }
-        let credential = match self.token_file {
-            Some(path) => Some(Credential::read(path)?),
-            None => credential(named_by_flag, name.as_deref(), &profile, &variable)?,
+        let named = name.as_deref().unwrap_or_default();
+        let credential = match (self.nobody, self.token_file) {
+            (true, _) => None,
+            (false, Some(path)) => Some(Credential::read(path)?),
+            (false, None) => match of_environment(&variable)? {
+                Some(origin) if named_by_flag && !profile.has_token() => {
+                    return Err(Failure::usage(format!(
+                        "the profile {named} has no token, and {origin} is not for it\n  \
+                         token-authority profile set {named} --token, or --token-file FILE"
+                    )));
+                }
+                Some(given) if !named_by_flag => Some(given.read()?),
+                _ if profile.has_token() && !is_own => {
+                    return Err(Failure::usage(format!(
+                        "the token of the profile {named} is for {}, and not for {address}\n  for \
+                         that one: --token-file FILE, or TA_TOKEN without --profile",
+                        profile.server()
+                    )));
+                }
+                _ => of_profile(named, &profile)?,
+            },
+        };
+        let mut connection = profile.connection();
+        if !is_own {
+            connection.client = None;
+        }
+        let tenant = if named_by_flag {
+            profile.tenant.clone().or_else(|| variable("TA_TENANT"))
+        } else {
+            variable("TA_TENANT").or_else(|| profile.tenant.clone())
         };
         Ok(Settings {
             address,
             credential,
             tenant_flag: self.tenant.clone(),
-            tenant: self
-                .tenant
-                .or_else(|| first(profile.tenant.clone(), variable("TA_TENANT"))),
+            tenant: self.tenant.or(tenant),
             agent_id: profile.agent_id.clone(),
-            connection: profile.connection(),
+            connection,
             timeout: self.timeout,
             output: if self.json {
                 Output::Json
@@ -179,32 +207,53 @@ fn parse(text: &str) -> Result<Address, Failure> {
         .map_err(|error| Failure::usage(format!("the address {text:?} {error}")))
 }
 
-/// Returns what is presented where no flag says so.
-fn credential(
-    named_by_flag: bool,
-    name: Option<&str>,
-    profile: &Profile,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<Option<Credential>, Failure> {
-    let own = |name: Option<&str>| match (&profile.token, &profile.token_file, name) {
-        (Some(value), _, Some(name)) => Ok(Some(Credential {
+/// A credential that the environment holds, or says where to read.
+enum Given {
+    Value(String),
+    File(PathBuf),
+}
+
+/// Names the variable.
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value(_) => "TA_TOKEN",
+            Self::File(_) => "TA_TOKEN_FILE",
+        })
+    }
+}
+
+impl Given {
+    fn read(self) -> Result<Credential, Failure> {
+        match self {
+            Self::Value(value) => Ok(Credential {
+                value: value.trim().to_owned(),
+                origin: Origin::Environment,
+            }),
+            Self::File(path) => Credential::read(path),
+        }
+    }
+}
+
+/// Returns what the environment presents.
+fn of_environment(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Given>, Failure> {
+    match (variable("TA_TOKEN"), variable("TA_TOKEN_FILE")) {
+        (Some(_), Some(_)) => Err(Failure::usage("TA_TOKEN and TA_TOKEN_FILE are both set")),
+        (Some(value), None) => Ok(Some(Given::Value(value))),
+        (None, Some(path)) => Ok(Some(Given::File(PathBuf::from(path)))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Returns what a profile presents.
+fn of_profile(name: &str, profile: &Profile) -> Result<Option<Credential>, Failure> {
+    match (&profile.token, &profile.token_file) {
+        (Some(value), _) => Ok(Some(Credential {
             value: value.clone(),
             origin: Origin::Profile(name.to_owned()),
         })),
-        (None, Some(path), _) => Credential::read(path.clone()).map(Some),
-        _ => Ok(None),
-    };
-    if named_by_flag && let Some(credential) = own(name)? {
-        return Ok(Some(credential));
-    }
-    match (variable("TA_TOKEN"), variable("TA_TOKEN_FILE")) {
-        (Some(_), Some(_)) => Err(Failure::usage("TA_TOKEN and TA_TOKEN_FILE are both set")),
-        (Some(value), None) => Ok(Some(Credential {
-            value: value.trim().to_owned(),
-            origin: Origin::Environment,
-        })),
-        (None, Some(path)) => Credential::read(PathBuf::from(path)).map(Some),
-        (None, None) => own(name),
+        (None, Some(path)) => Credential::read(path.clone()).map(Some),
+        (None, None) => Ok(None),
     }
 }
 
@@ -213,7 +262,11 @@ impl Credential {
         let value = input::value("the token", Some(&path))?;
         Ok(Self {
             value: value.trim().to_owned(),
-            origin: Origin::File(path),
+            origin: if input::is_standard(Some(&path)) {
+                Origin::StandardInput
+            } else {
+                Origin::File(path)
+            },
         })
     }
 }

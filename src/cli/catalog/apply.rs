@@ -10,10 +10,10 @@ use super::Read;
 use super::difference::{Difference, Differences, Fate, compare, show};
 use super::parse::place;
 use crate::cli::change::RequestArguments;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, is_open};
 use crate::cli::output::{Output, escaped, harmless};
-use crate::cli::print;
 use crate::cli::session::Session;
+use crate::cli::{print, tell};
 use crate::domain::reason::Field;
 use crate::pb;
 
@@ -64,8 +64,11 @@ pub(super) async fn apply(
     if plan.differences.is_empty() {
         return plan.print(session, Done::Nothing, None);
     }
-    if session.output == Output::Table {
-        plan.print(session, Done::Nothing, None)?;
+    match session.output {
+        Output::Table => plan.print(session, Done::Nothing, None)?,
+        // Standard output is for the answer; who is asked sees what for.
+        Output::Json if !yes => tell(&plan.shown()),
+        Output::Json => {}
     }
     let question = format!("Change the tenant {} so?", escaped(&plan.tenant_id));
     session.confirm(&question, yes)?;
@@ -148,12 +151,14 @@ impl Plan {
             Output::Table if self.differences.is_empty() => {
                 format!("{}: nothing to change\n", escaped(&self.tenant_id))
             }
-            Output::Table => {
-                let shown = show(&self.differences, escaped);
-                format!("{}:\n{shown}", escaped(&self.tenant_id))
-            }
+            Output::Table => self.shown(),
         };
         Ok(print(&text)?)
+    }
+
+    fn shown(&self) -> String {
+        let shown = show(&self.differences, escaped);
+        format!("{}:\n{shown}", escaped(&self.tenant_id))
     }
 
     fn json(&self, done: Done, revision: Option<String>) -> String {
@@ -176,6 +181,8 @@ impl Plan {
         let violations = violations.map(|bad| bad.field_violations.clone());
         let violations = violations.unwrap_or_default();
         let raced = status.code() == Code::Aborted;
+        // Whether this call was made is not known then, and is told as for any other.
+        let open = is_open(&status);
         let mut failure = Failure::from(status);
         for violation in &violations {
             let shown = place(&violation.field, &self.read.document.catalog);
@@ -199,7 +206,7 @@ impl Plan {
             })
             .collect();
         if !in_use.is_empty() {
-            for line in self.holders(session, &in_use).await {
+            for line in session.aside(self.holders(session, &in_use)).await {
                 failure = failure.with_hint(line);
             }
             failure = failure.with_hint(
@@ -207,15 +214,16 @@ impl Plan {
                  and run this again; or keep the scope",
             );
         }
-        if part == Part::Tenant && !self.differences.catalog.is_empty() {
-            failure = failure.with_hint(
+        let changed = part == Part::Tenant && !self.differences.catalog.is_empty();
+        match (changed, open) {
+            (true, false) => failure.with_hint(
                 "the catalog was changed as shown, names and rules were not; run this again for \
                  those",
-            );
-        } else {
-            failure = failure.with_hint("nothing was changed");
+            ),
+            (true, true) => failure.with_hint("the catalog was changed as shown"),
+            (false, false) => failure.with_hint("nothing was changed"),
+            (false, true) => failure,
         }
-        failure
     }
 
     /// Returns a line for each token that was granted one of these scopes.

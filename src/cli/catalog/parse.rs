@@ -50,7 +50,7 @@ impl fmt::Display for Problem {
 /// Reads a document, and where in it each field of a request stands.
 pub(in crate::cli) fn parse(text: &str) -> Result<(Document, Lines), Vec<Problem>> {
     let mut reader = Reader {
-        text,
+        ends: text.match_indices('\n').map(|(at, _)| at).collect(),
         problems: Vec::new(),
         lines: Lines::default(),
     };
@@ -129,8 +129,9 @@ pub(in crate::cli) fn place(field: &str, catalog: &pb::Catalog) -> String {
 }
 
 /// Goes through a document and notes what is wrong.
-struct Reader<'a> {
-    text: &'a str,
+struct Reader {
+    /// Where each line ends.
+    ends: Vec<usize>,
     problems: Vec<Problem>,
     lines: Lines,
 }
@@ -138,7 +139,7 @@ struct Reader<'a> {
 type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
-impl Reader<'_> {
+impl Reader {
     fn document(&mut self, table: &DeTable<'_>) -> Document {
         let mut document = Document::default();
         for (key, value) in table {
@@ -375,7 +376,6 @@ impl Reader<'_> {
     }
 
     fn line_of(&self, at: &Range<usize>) -> usize {
-        let before = self.text.get(..at.start).unwrap_or_default();
-        1 + before.matches('\n').count()
+        1 + self.ends.partition_point(|end| *end < at.start)
     }
 }

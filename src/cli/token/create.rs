@@ -2,7 +2,7 @@
 
 use prost_types::Duration;
 
-use super::{Again, label, record};
+use super::{Again, label, labels, record};
 use crate::cli::failure::Failure;
 use crate::cli::handout::ValueTo;
 use crate::cli::moments::{self, Moment};
@@ -54,6 +54,10 @@ impl Create {
         let kind = Kind::number(self.kind);
         let is_agent = self.kind == Some(Kind::Agent);
         let profiles_agent = session.settings.agent_id.clone().filter(|_| is_agent);
+        // Said as it was given: asked again, it is the same request.
+        let from_now = self.expire_time.and_then(Moment::length);
+        let from_now = from_now.map(Duration::try_from).transpose();
+        let from_now = from_now.map_err(|_| Failure::usage("--expire-time is too far"))?;
         let expire_time = self.expire_time.map(Moment::after_now);
         let request = pb::CreateTokenRequest {
             tenant_id: session.tenant(None),
@@ -62,12 +66,12 @@ impl Create {
             name: self.name,
             scopes: self.scope,
             profile: self.scope_profile.unwrap_or_default(),
-            expiry: match (self.ttl, expire_time) {
+            expiry: match (self.ttl.or(from_now), expire_time) {
                 (Some(ttl), _) => Some(Expiry::Ttl(ttl)),
                 (None, at) => at.map(Expiry::ExpireTime),
             },
             agent_id: self.agent_id.or(profiles_agent).unwrap_or_default(),
-            labels: self.label.into_iter().collect(),
+            labels: labels(self.label)?,
             // What creates nothing need not be known again.
             request_id: if self.validate_only {
                 self.again.request_id.unwrap_or_default()

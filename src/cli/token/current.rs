@@ -14,12 +14,13 @@ use crate::cli::output::{Record, text};
 use crate::cli::print;
 use crate::cli::profiles::{self, Profiles};
 use crate::cli::session::Session;
-use crate::cli::settings::Origin;
+use crate::cli::settings::{Credential, Origin};
 use crate::config;
 use crate::pb;
 
 /// How to rotate it. Its new value takes the place of the present one: in the profile or
-/// the file that this is read from. Where that is `TA_TOKEN`, it goes to standard output.
+/// the file that this is read from. Where that is `TA_TOKEN` or standard input, it goes to
+/// standard output.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RotateCurrent {
     /// How long the present value goes on, such as 1h. Default: it ends at once, and an
@@ -34,12 +35,11 @@ pub(in crate::cli) struct RotateCurrent {
 
 impl RotateCurrent {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let origin = session.settings.credential.as_ref();
-        let origin = origin.map(|credential| credential.origin.clone());
+        let presented = session.settings.credential.as_ref();
+        let presented = presented.filter(|_| !self.value_to.is_file());
         // Looked at before: what can't be kept should not be asked for.
-        let place = origin.filter(|_| !self.value_to.is_file());
-        if let Some(place) = &place {
-            probe(place)?;
+        if let Some(presented) = presented {
+            probe(&presented.origin)?;
         }
         let request = pb::RotateCurrentTokenRequest {
             grace_period: self.grace,
@@ -54,11 +54,15 @@ impl RotateCurrent {
             .into_inner();
         let token = rotated.token.clone().unwrap_or_default();
         let said = rotate::said(&token, &rotated.revision);
-        let Some(place) = place.filter(|place| *place != Origin::Environment) else {
+        let kept = |presented: &&Credential| match presented.origin {
+            Origin::Environment | Origin::StandardInput => false,
+            Origin::File(_) | Origin::Profile(_) => true,
+        };
+        let Some(presented) = presented.filter(kept) else {
             return handout.give(session.output, rotated, |rotated| &mut rotated.value, &said);
         };
         let value = std::mem::take(&mut rotated.value);
-        if let Err(failure) = keep(&place, &value) {
+        if let Err(failure) = keep(presented, &value) {
             // It can't be had again.
             print(&format!("{value}\n"))?;
             return Err(Failure::told(format!(
@@ -66,7 +70,10 @@ impl RotateCurrent {
             )));
         }
         session.output.show(&rotated, |_| {
-            format!("{said}The new value has taken the place of {place}.\n")
+            format!(
+                "{said}The new value has taken the place of {}.\n",
+                presented.origin
+            )
         })
     }
 }
@@ -74,26 +81,24 @@ impl RotateCurrent {
 /// Refuses a place that a value can't be written to.
 fn probe(place: &Origin) -> Result<(), Failure> {
     match place {
-        Origin::Environment => Ok(()),
-        Origin::Profile(_) => Profiles::change(&config::environment(), |_| Ok(())),
-        Origin::File(path) => {
-            let directory = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
-            tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))
-                .map(drop)
-                .map_err(|error| unwritable(path, &error))
-        }
+        Origin::Environment | Origin::StandardInput => Ok(()),
+        Origin::Profile(_) => Profiles::probe(&config::environment()),
+        Origin::File(path) => profiles::probe(path).map_err(|error| unwritable(path, &error)),
     }
 }
 
-/// Puts a value in the place of the one that was rotated.
-fn keep(place: &Origin, value: &str) -> Result<(), Failure> {
-    match place {
-        Origin::Environment => Ok(()),
+/// Puts a value in the place of the one that was presented.
+fn keep(presented: &Credential, value: &str) -> Result<(), Failure> {
+    match &presented.origin {
+        Origin::Environment | Origin::StandardInput => Ok(()),
         Origin::Profile(name) => Profiles::change(&config::environment(), |profiles| {
             let missing = profiles.missing(name);
             let profile = profiles.profiles.get_mut(name).ok_or(missing)?;
+            if profile.token.as_ref() != Some(&presented.value) {
+                return Err(Failure::told(format!(
+                    "the profile {name} holds another token by now, which stays there"
+                )));
+            }
             profile.token = Some(value.to_owned());
             Ok(())
         }),

@@ -9,6 +9,8 @@ mod revoke;
 mod rotate;
 mod update;
 
+use std::collections::BTreeMap;
+
 use super::failure::Failure;
 use super::session::Session;
 use crate::domain::value;
@@ -43,6 +45,11 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Returns whether it takes no credential, so that none is read.
+    pub(super) fn is_nobodys(&self) -> bool {
+        matches!(self, Self::RevokeExposed(_))
+    }
+
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
@@ -80,6 +87,19 @@ fn token_id(given: String) -> Result<String, Failure> {
         ));
     }
     Ok(given)
+}
+
+/// Returns labels by their keys; refuses a key that was given two values.
+fn labels(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in given {
+        if let Some(before) = labels.insert(key.clone(), value) {
+            return Err(Failure::usage(format!(
+                "--label {key} is given more than once, first as {before:?}"
+            )));
+        }
+    }
+    Ok(labels)
 }
 
 /// Parses `KEY=VALUE`.

@@ -1,15 +1,20 @@
 //! `token revoke`, of one, of many, of all, and of an exposed one.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+use tonic::Status;
 
 use super::{Again, token_id};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Record, names, text};
+use crate::cli::output::{Record, escaped, names, text};
 use crate::cli::progress::Progress;
 use crate::cli::session::Session;
 use crate::cli::words::{Kind, Reason};
 use crate::cli::{input, moments};
-use crate::domain::bounds;
+use crate::domain::ids::TokenId;
+use crate::domain::{bounds, value};
 use crate::pb;
 
 /// The bytes of a list of ids, at most.
@@ -94,10 +99,8 @@ impl Batch {
     /// of its own: asked again with the same ids, what was done is not done twice.
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let ids = input::document("the ids", self.file.as_deref(), IDS_BYTES)?;
-        let ids = ids.lines().map(str::trim).filter(|id| !id.is_empty());
-        let ids: Vec<String> = ids
-            .map(|id| token_id(id.to_owned()))
-            .collect::<Result<_, _>>()?;
+        // All are judged before one is revoked.
+        let ids = listed(&ids)?;
         if ids.is_empty() {
             return Err(Failure::usage("there are no ids"));
         }
@@ -108,14 +111,18 @@ impl Batch {
         for (number, chunk) in ids.chunks(bounds::BATCH).enumerate() {
             let request = session.request(pb::BatchRevokeTokensRequest {
                 tenant_id: session.tenant(None),
-                token_ids: chunk.to_vec(),
+                token_ids: chunk.iter().map(|(_, id)| id.clone()).collect(),
                 kind: Kind::number(self.kind),
                 reason,
                 reason_text: reason_text.clone(),
-                request_id: format!("{request_id}-{number}"),
+                request_id: part_id(&request_id, number),
             });
-            let done = session.tokens().batch_revoke_tokens(request).await?;
-            let done = done.into_inner();
+            let done = session.tokens().batch_revoke_tokens(request).await;
+            let done = done.map_err(|status| {
+                let revoked = number * bounds::BATCH;
+                halted(status, chunk, revoked, &request_id)
+            });
+            let done = done?.into_inner();
             answer.revoked_count = answer.revoked_count.saturating_add(done.revoked_count);
             answer.missing_token_ids.extend(done.missing_token_ids);
             answer.revision = done.revision;
@@ -130,6 +137,56 @@ impl Batch {
                 .to_string()
         })
     }
+}
+
+/// Returns ids and the lines that they stand on; refuses what is none.
+fn listed(text: &str) -> Result<Vec<(usize, String)>, Failure> {
+    let lines = text.lines().map(str::trim);
+    let ids = (1..).zip(lines).filter(|(_, id)| !id.is_empty());
+    ids.map(|(line, id)| {
+        if value::stands_in(id) {
+            return Err(Failure::usage(format!(
+                "line {line}: that is a token's value, and not its id, which begins with tok_\n  \
+                 its id: token-authority token explain --value-file FILE"
+            )));
+        }
+        id.parse::<TokenId>().map_err(|error| {
+            let id = escaped(id);
+            Failure::usage(format!("line {line}: {id}: {error}; nothing was revoked"))
+        })?;
+        Ok((line, id.to_owned()))
+    })
+    .collect()
+}
+
+/// Returns the request id of a part of a change, no longer than one may be.
+fn part_id(request_id: &str, number: usize) -> String {
+    let id = format!("{request_id}-{number}");
+    let fits = |id: &str| id.chars().count() <= bounds::REQUEST_ID_CHARS;
+    // One that is too long by itself is for the server to refuse.
+    if fits(&id) || !fits(request_id) {
+        return id;
+    }
+    let digest = Sha256::digest(id.as_bytes());
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Says what a part failed of, and what was done before it.
+fn halted(status: Status, part: &[(usize, String)], before: usize, request_id: &str) -> Failure {
+    let mut failure = Failure::from(status);
+    for (at, (line, _)) in part.iter().enumerate() {
+        failure = failure.with_place(&format!("token_ids[{at}]"), format!("line {line}"));
+    }
+    if before == 0 {
+        return failure;
+    }
+    failure.with_hint(format!(
+        "the first {before} were revoked before; run this again with --request-id {request_id} \
+         for the rest"
+    ))
 }
 
 /// Whose tokens.
@@ -155,17 +212,13 @@ impl All {
         let tenant_id = session.tenant(None);
         let tenant = match tenant_id.as_str() {
             "active" => String::from("your own tenant"),
-            named => format!("the tenant {named}"),
+            named => format!("the tenant {}", escaped(named)),
         };
-        let whose = self
-            .user
-            .as_ref()
-            .map_or_else(String::new, |user| format!(" of the user {user}"));
+        let whose = self.user.as_ref().map_or_else(String::new, |user| {
+            format!(" of the user {}", escaped(user))
+        });
         session.confirm(
-            &format!(
-                "Revoke, for good, all tokens{whose} in {tenant} at {}?",
-                session.settings.address
-            ),
+            &format!("Revoke, for good, all tokens{whose} in {tenant}?"),
             self.yes,
         )?;
         let (reason, reason_text) = self.why.parts();

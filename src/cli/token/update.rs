@@ -1,6 +1,6 @@
 //! `token update`.
 
-use super::{Again, label, record, token_id};
+use super::{Again, label, labels, record, token_id};
 use crate::cli::failure::Failure;
 use crate::cli::moments::{self, Moment};
 use crate::cli::session::Session;
@@ -76,6 +76,13 @@ impl Update {
         if paths.is_empty() {
             return Err(Failure::usage("nothing is given to be changed; see --help"));
         }
+        let from_now = self.expire_time.and_then(Moment::length);
+        if from_now.is_some() && self.again.request_id.is_some() {
+            return Err(Failure::usage(
+                "a length of --expire-time is counted from now, so that with --request-id it is \
+                 another request each time: say a time",
+            ));
+        }
         let request = session.request(pb::UpdateTokenRequest {
             tenant_id: session.tenant(None),
             token_id: token_id(self.token_id)?,
@@ -85,7 +92,7 @@ impl Update {
             name: self.name.unwrap_or_default(),
             scopes: self.scope,
             expire_time: self.expire_time.map(Moment::after_now),
-            labels: self.label.into_iter().collect(),
+            labels: labels(self.label)?,
             disabled: self.disable,
             request_id: session.request_id(self.again.request_id)?,
         });

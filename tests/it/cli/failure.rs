@@ -99,8 +99,10 @@ async fn a_refusal_says_what_it_takes(backend: Backend) {
         err.starts_with("token-authority: TOKEN_NOT_FOUND: there is no such token\n"),
         "{err}"
     );
+    std::fs::write(client.path("token"), member.actor.value()).unwrap();
+    let elsewhere = ["whoami", "--token-file", "token", "--address"];
     let err = client
-        .fails(1, &["whoami", "--address", "127.0.0.1:1"])
+        .fails(1, &[&elsewhere[..], &["127.0.0.1:1"]].concat())
         .await;
     assert!(
         err.contains("no connection to http://127.0.0.1:1: "),
@@ -111,7 +113,9 @@ async fn a_refusal_says_what_it_takes(backend: Backend) {
         "{err}"
     );
     let address = format!("https://{}", t.address);
-    let err = client.fails(1, &["whoami", "--address", &address]).await;
+    let err = client
+        .fails(1, &[&elsewhere[..], &[&address]].concat())
+        .await;
     assert!(err.contains("it answers in plain text"), "{err}");
 }
 
@@ -125,6 +129,13 @@ async fn no_value_is_repeated(backend: Backend) {
         &["token", "get", value][..],
         &["token", "revoke", value],
         &["token", "list", "--hint", value],
+        &["introspect", value],
+        &["whoami", "--token-file", value],
+        &["whoami", "--profile", value],
+        &["profile", "use", value],
+        &["profile", "set", "x", "--token", value],
+        &["profile", "set", "x", "--token-file", value],
+        &["token", "create", "x", "--value-to", value],
     ] {
         let err = client.fails(64, arguments).await;
         assert!(
@@ -147,4 +158,28 @@ async fn no_value_is_repeated(backend: Backend) {
         found.contains("laptop") && !found.contains(value),
         "{found}"
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_begins_and_never_ends_is_not_waited_for() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = tokio::spawn(async move {
+        let (connection, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(connection).await.unwrap();
+        let mut begun = Vec::new();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let answer = http::Response::builder().header("content-type", "application/grpc");
+            let answer = answer.body(()).unwrap();
+            begun.push(respond.send_response(answer, false).unwrap());
+        }
+    });
+    let client = Client::new();
+    let ask = ["whoami", "--address", &address, "--timeout", "500ms"];
+    let err = client.fails(1, &ask).await;
+    assert!(
+        err.contains("no answer from") && err.contains("in time"),
+        "{err}"
+    );
+    server.await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! `profile` and `whoami`: where servers and tokens are kept, and which are called with.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
@@ -135,15 +136,106 @@ async fn whoami_says_who_where_and_until_when(backend: Backend) {
         "set",
         "test",
         "--plaintext",
+        "--token",
         "--address",
         &address,
     ];
-    client.ok(&set).await;
+    client.ok_with(&set, acme.admin.value()).await;
     client.ok(&["whoami"]).await;
     let err = client
         .fails(64, &["whoami", "--address", "http://0.0.0.0:1"])
         .await;
     assert!(err.contains("plain text over a network"), "{err}");
+    // Nor does it outlive it.
+    let moved = ["profile", "set", "test", "--address", "http://0.0.0.0:1"];
+    let err = client.fails(64, &moved).await;
+    assert!(err.contains("give that one's with it"), "{err}");
+    let moved = [&moved[..], &["--token"]].concat();
+    let err = client.fails_with(64, &moved, acme.admin.value()).await;
+    assert!(err.contains("add --plaintext"), "{err}");
+    client.ok(&["whoami"]).await;
+}
+
+#[tokio::test]
+async fn a_profiles_token_goes_to_its_server_alone() {
+    let mut client = Client::new();
+    let mut servers = Vec::new();
+    for name in ["own", "none"] {
+        let own = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = own.local_addr().unwrap().to_string();
+        let set = ["profile", "set", name, "--address", &address];
+        if name == "own" {
+            client
+                .ok_with(&[&set[..], &["--token"]].concat(), "secret")
+                .await;
+        } else {
+            client.ok(&set).await;
+        }
+        servers.push(own);
+    }
+    client
+        .ok_with(&["profile", "set", "bare", "--token"], "secret")
+        .await;
+    client.ok(&["profile", "use", "own"]).await;
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let refused = async |client: &Client, arguments: &[&str], expected: &str| {
+        let err = client.fails(64, &[&["whoami"], arguments].concat()).await;
+        assert!(err.contains(expected), "{err}");
+    };
+    let is_own = "the token of the profile own is for ";
+    refused(&client, &["--address", &address], is_own).await;
+    refused(
+        &client,
+        &["--profile", "own", "--address", &address],
+        is_own,
+    )
+    .await;
+    let is_bare = "the token of the profile bare is for ";
+    refused(
+        &client,
+        &["--profile", "bare", "--address", &address],
+        is_bare,
+    )
+    .await;
+    client.set("TA_ADDRESS", &address);
+    refused(&client, &[], is_own).await;
+    client.set("TA_PROFILE", "bare");
+    refused(&client, &[], is_bare).await;
+    client.set("TA_TOKEN", "another");
+    let is_none = "the profile none has no token, and TA_TOKEN is not for it";
+    refused(&client, &["--profile", "none"], is_none).await;
+    // Nobody was so much as connected to.
+    for server in servers.iter().chain([&other]) {
+        server.set_nonblocking(true).unwrap();
+        let came = server.accept().map(drop).map_err(|error| error.kind());
+        assert_eq!(came, Err(std::io::ErrorKind::WouldBlock));
+    }
+}
+
+#[tokio::test]
+async fn a_home_that_is_none_has_no_profiles() {
+    let mut client = Client::new();
+    client.set("HOME", "/dev/null");
+    client.set("TA_TOKEN", "secret");
+    let err = client
+        .fails(1, &["whoami", "--address", "127.0.0.1:1"])
+        .await;
+    assert!(err.contains("no connection to"), "{err}");
+    let err = client.fails(64, &["whoami", "--timeout", "12000y"]).await;
+    assert!(err.contains("must be a day or less"), "{err}");
+}
+
+#[tokio::test]
+async fn a_directory_that_others_can_change_gets_no_token() {
+    let client = Client::new();
+    let directory = client.path(".config/token-authority");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let set = ["profile", "set", "a", "--token"];
+    let err = client.fails_with(64, &set, "secret").await;
+    assert!(err.contains("can be changed by others"), "{err}");
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);
 }
 
 #[tokio::test]

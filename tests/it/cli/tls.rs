@@ -82,9 +82,9 @@ async fn client(t: &TestServer, address: SocketAddr, ca: &Authority) -> Client {
     let client = Client::of(t, acme.admin.value()).await;
     std::fs::write(client.path("ca.pem"), ca.pem()).unwrap();
     let address = format!("https://{address}");
-    client
-        .ok(&["profile", "set", "test", "--address", &address])
-        .await;
+    let set = ["profile", "set", "test", "--token", "--address", &address];
+    client.ok_with(&set, acme.admin.value()).await;
+    std::fs::write(client.path("token"), acme.admin.value()).unwrap();
     client
 }
 
@@ -111,7 +111,12 @@ async fn a_server_is_trusted_by_its_ca_and_its_name(backend: Backend) {
     client.fails(1, &["whoami"]).await;
     // Plain text where TLS is wanted.
     let address = format!("http://{address}");
-    let err = client.fails(1, &["whoami", "--address", &address]).await;
+    let err = client
+        .fails(
+            1,
+            &["whoami", "--token-file", "token", "--address", &address],
+        )
+        .await;
     assert!(err.contains("plain text where TLS is wanted"), "{err}");
 }
 

@@ -284,6 +284,16 @@ async fn tokens_are_revoked_alone_in_batches_and_all_at_once(backend: Backend) {
         ("1", missing)
     );
     client.fails(64, &["token", "batch-revoke"]).await;
+    // A thousand make a call; of a list with what is no id, none is made.
+    let mut list = format!("{}\n", ids[2]) + &format!("{missing}\n").repeat(1000);
+    list.push_str("tok_none\n");
+    let err = client
+        .fails_with(64, &["token", "batch-revoke"], &list)
+        .await;
+    assert!(err.contains("line 1002: tok_none: "), "{err}");
+    let longest = "r".repeat(128);
+    let again = ["token", "batch-revoke", "--request-id", &longest];
+    client.ok_with(&again, missing).await;
 
     // Nobody is there to be asked.
     let err = client.fails(64, &["token", "revoke-all"]).await;
@@ -327,6 +337,30 @@ async fn the_token_that_one_calls_with_is_rotated_in_its_place(backend: Backend)
     );
     client.ok(&["whoami", "--token-file", "service"]).await;
 
+    // A link stays one, and the file behind it keeps its mode.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    std::fs::set_permissions(client.path("service"), permissions).unwrap();
+    std::os::unix::fs::symlink("service", client.path("link")).unwrap();
+    client
+        .ok(&["token", "rotate-current", "--token-file", "link"])
+        .await;
+    assert!(client.path("link").is_symlink());
+    assert_eq!(mode(&client.path("service")), 0o640);
+    let old = std::fs::read_to_string(client.path("service")).unwrap();
+    // From standard input, it is for standard output.
+    let rotate = ["token", "rotate-current", "--token-file", "-"];
+    let new = client.ok_with(&rotate, &old).await;
+    assert!(new.trim() != old.trim() && !client.path("-").exists());
+    let to = [
+        "token",
+        "rotate-current",
+        "--token-file",
+        "-",
+        "--value-to",
+        "-",
+    ];
+    client.fails_with(64, &to, &new).await;
+
     let set = ["profile", "set", "service", "--token"];
     client.ok_with(&set, &new).await;
     client
@@ -358,6 +392,21 @@ async fn the_token_that_one_calls_with_is_rotated_in_its_place(backend: Backend)
 
 async fn a_call_asked_again_is_not_made_twice(backend: Backend) {
     let (_t, client) = started(backend).await;
+    let create = [
+        "token",
+        "create",
+        "a",
+        "--expire-time",
+        "30d",
+        "--request-id",
+    ];
+    let create = [&create[..], &["first"]].concat();
+    client.ok(&create).await;
+    let err = client.fails(1, &create).await;
+    assert!(err.contains("REQUEST_ALREADY_DONE"), "{err}");
+    let twice = ["token", "create", "b", "--label", "a=1", "--label", "a=2"];
+    let err = client.fails(64, &twice).await;
+    assert!(err.contains("--label a is given more than once"), "{err}");
     let create = ["token", "create", "laptop", "--request-id", "mine"];
     let value = client.ok(&create).await;
     let err = client.fails(1, &create).await;
