@@ -5,10 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::str::FromStr;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -17,23 +15,8 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::migrations::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, migrate};
 use super::{Connections, Error, span};
-
-static SQLITE_MIGRATIONS: LazyLock<Migrator> =
-    LazyLock::new(|| lenient(sqlx::migrate!("src/store/migrations/sqlite")));
-static POSTGRES_MIGRATIONS: LazyLock<Migrator> =
-    LazyLock::new(|| lenient(sqlx::migrate!("src/store/migrations/postgres")));
-
-const LIST_MIGRATIONS: &str = "
-    SELECT version, description
-      FROM _sqlx_migrations
-     ORDER BY version";
-
-pub(super) const STATEMENTS: &[(&str, &str)] = &[("LIST_MIGRATIONS", LIST_MIGRATIONS)];
-
-/// What the name of a migration begins with that takes something away. The number of the
-/// oldest migration whose programs do without it comes next.
-const CONTRACT: &str = "contract since ";
 
 /// How long a database may take to answer at the start.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -223,59 +206,6 @@ fn begun_in(pool: &PgPool, patience: Option<Duration>) -> Option<Duration> {
 
 pub(super) use {execute, fetch_all, fetch_one, fetch_optional, on_backend};
 
-/// Has a migrator run on a schema that a newer program has migrated: beside one that is
-/// being replaced, the older program may have to start again.
-fn lenient(mut migrator: Migrator) -> Migrator {
-    migrator.set_ignore_missing(true);
-    migrator
-}
-
-/// Looks at what has been applied that this program does not know: what a newer one added
-/// is no hindrance, what it took away is, and so is what no newer one did.
-fn judge(applied: &[(i64, String)], known: &Migrator) -> Result<(), Error> {
-    let newest = known.iter().map(|known| known.version).max();
-    let newest = newest.unwrap_or_default();
-    let mut newer = None;
-    for (version, name) in applied {
-        if known.version_exists(*version) {
-            continue;
-        }
-        let since = name.strip_prefix(CONTRACT).and_then(|since| {
-            let since = since.split_whitespace().next()?;
-            since.parse::<i64>().ok()
-        });
-        if *version < newest {
-            return Err(Error::Open(format!(
-                "the schema is not of this program: migration {version} is unknown to it"
-            )));
-        }
-        if since.is_some_and(|since| newest < since) {
-            return Err(Error::Open(format!(
-                "the schema is newer than this program: migration {version} took away what it \
-                 uses; start the version that migrated it, or a later one"
-            )));
-        }
-        newer = Some(*version);
-    }
-    if let Some(migration) = newer {
-        tracing::warn!(
-            migration,
-            "the schema is newer than this program, which goes on with what it knows of it"
-        );
-    }
-    Ok(())
-}
-
-/// Brings the schema up to date, on a pool or a connection.
-macro_rules! migrate {
-    ($on:expr, $migrations:expr) => {{
-        let migrations: &Migrator = &$migrations;
-        migrations.run($on).await.map_err(Error::Migrate)?;
-        let applied = sqlx::query_as(LIST_MIGRATIONS).fetch_all($on).await?;
-        judge(&applied, migrations)
-    }};
-}
-
 /// Waits for a connection, but not for ever: a server may take it and say nothing.
 async fn patiently<T>(
     connecting: impl Future<Output = Result<T, sqlx::Error>>,
@@ -463,12 +393,6 @@ impl Transaction {
     }
 }
 
-/// Returns the numbers, names and checksums of the migrations of either side.
-#[doc(hidden)]
-pub fn migrations() -> [&'static Migrator; 2] {
-    [&SQLITE_MIGRATIONS, &POSTGRES_MIGRATIONS]
-}
-
 /// Locks the file beside the database, so that one process owns it: answers from
 /// memory would not see another's changes.
 fn lock(path: &Path) -> Result<File, Error> {
@@ -519,27 +443,6 @@ fn restrict(_path: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
     use tokio::time::{Instant, sleep};
-
-    #[test]
-    fn a_schema_that_others_migrated_is_taken_unless_it_lacks_what_is_used() {
-        let known = &*SQLITE_MIGRATIONS;
-        let newest = known.iter().map(|known| known.version).max().unwrap();
-        let with = |more: &[(i64, String)]| {
-            let ours = known
-                .iter()
-                .map(|known| (known.version, known.description.to_string()));
-            let applied: Vec<_> = ours.chain(more.iter().cloned()).collect();
-            judge(&applied, known).is_ok()
-        };
-        let contract = |since: i64| (newest + 9, format!("contract since {since:04} names"));
-        assert!(with(&[]));
-        assert!(with(&[(newest + 1, String::from("names"))]));
-        assert!(with(&[(newest + 1, String::from("contractors"))]));
-        assert!(with(&[contract(newest)]));
-        assert!(with(&[contract(newest - 1)]));
-        assert!(!with(&[contract(newest + 1)]));
-        assert!(!with(&[(0, String::from("of another lineage"))]));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_database_is_not_waited_for_without_end() {

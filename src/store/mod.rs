@@ -10,6 +10,7 @@ mod error;
 mod fingerprints;
 mod introspection;
 mod memberships;
+mod migrations;
 mod page;
 mod replicas;
 mod requests;
@@ -26,12 +27,13 @@ mod users;
 mod uses;
 
 pub use audit::EventFilter;
-pub use backend::{Location, PoolSettings, SecretUrl, migrations};
+pub use backend::{Location, PoolSettings, SecretUrl};
 pub use census::Counted;
 pub use changes::Epoch;
 pub use counters::{Access, Connections, Counters, Fault};
 pub use error::Error;
 pub use introspection::Found;
+pub use migrations::migrations;
 pub use page::{Page, Position};
 pub use replicas::Replica;
 pub use requests::{NewRequest, RequestKey, StoredRequest};
@@ -55,12 +57,12 @@ use tracing::Instrument as _;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         audit::STATEMENTS,
-        backend::STATEMENTS,
         census::STATEMENTS,
         changes::STATEMENTS,
         fingerprints::STATEMENTS,
         introspection::STATEMENTS,
         memberships::STATEMENTS,
+        migrations::STATEMENTS,
         requests::STATEMENTS,
         replicas::STATEMENTS,
         rotation::STATEMENTS,
