@@ -78,19 +78,19 @@ impl Held {
     }
 }
 
-async fn channel(address: &str) -> Channel {
+pub(crate) async fn channel(address: &str) -> Channel {
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
     channel.connect().await.unwrap()
 }
 
 /// Waits for the end while this runtime's connections can close.
-async fn ended(program: Program) -> (Option<i32>, String) {
+pub(crate) async fn ended(program: Program) -> (Option<i32>, String) {
     let end = tokio::task::spawn_blocking(|| program.end());
     end.await.unwrap()
 }
 
 /// Waits for a line while this runtime goes on.
-async fn until(mut program: Program, text: &'static str) -> Program {
+pub(crate) async fn until(mut program: Program, text: &'static str) -> Program {
     let waiting = tokio::task::spawn_blocking(move || {
         program.until(text);
         program

@@ -1,14 +1,15 @@
 //! A network to the database that loses what it is given and tells nobody: no call waits
-//! for ever, and nothing is held for good.
+//! for ever, nothing is held for good, and the program ends.
 
 use std::time::Duration;
 
 use token_authority::domain::ids::TenantId;
 use token_authority::pb;
+use token_authority::pb::tenant_service_client::TenantServiceClient;
 use token_authority::store::{Error, Location, PoolSettings, SecretUrl, Store};
 use tokio::time::timeout;
 
-use crate::support::{Backend, Relay, TestServer, self_service};
+use crate::support::{Backend, Installation, Relay, TestServer, self_service};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -92,4 +93,51 @@ async fn calls_that_end_while_the_network_is_silent_leave_their_connections() {
     })
     .await;
     acme.admin.issue("laptop", &[]).await;
+}
+
+// The relay goes on while the test waits for the program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_hangs_in_the_database_does_not_hold_the_end() {
+    let installation = Installation::new(Backend::Postgres).await;
+    let relay = Relay::to(&installation.database);
+    for signals in [1, 2] {
+        relay.resume();
+        let grace = if signals == 1 { "1" } else { "3600" };
+        let (program, address) = installation.start(&[
+            ("TOKEN_AUTHORITY_DATABASE__URL", &relay.url),
+            ("TOKEN_AUTHORITY_SERVER__GRACE_SECONDS", grace),
+        ]);
+        let mut raw = installation.database.raw().await;
+        raw.execute("BEGIN; LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let channel = super::lifecycle::channel(&address).await;
+        let mut call = tonic::Request::new(pb::CreateTenantRequest {
+            tenant_id: format!("acme-{signals}"),
+            token_prefix: format!("acme{signals}_"),
+            ..Default::default()
+        });
+        let bearer = format!("Bearer {}", installation.operator());
+        call.metadata_mut()
+            .insert("authorization", bearer.parse().unwrap());
+        let mut tenants = TenantServiceClient::new(channel);
+        let changing = tokio::spawn(async move { tenants.create_tenant(call).await });
+        let waiting = "SELECT 'waits' FROM pg_locks WHERE NOT granted";
+        while raw.texts(waiting).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        relay.silence();
+        program.terminate();
+        let program = super::lifecycle::until(program, "health says not serving").await;
+        if signals == 2 {
+            program.terminate();
+        }
+        let (code, said) = super::lifecycle::ended(program).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("the call was cut"), "{said}");
+        let why = ["1 call(s) in flight outlasted", "told to stop twice"];
+        assert!(said.contains(why[signals - 1]), "{said}");
+        changing.await.unwrap().unwrap_err();
+        raw.close().await;
+    }
 }
