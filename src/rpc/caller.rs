@@ -7,16 +7,15 @@ use std::task::{Context, Poll};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::{Instant, timeout_at};
-use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use super::call::deadline;
-use super::layers::{CalledBy, RequestId, TraceId};
+use super::layers::{CalledBy, RequestId};
 use super::status::status;
-use crate::authority::access::{Effect, Need, Rpc, may_at_all};
-use crate::authority::{Authority, Call, Error};
+use crate::authority::access::{Need, Rpc, may_at_all};
+use crate::authority::{Authority, Call, Caller, Error};
 
 /// Puts a [`Call`] beside each request to an RPC of the access table that needs a
 /// caller. What has no row there passes without one: health, reflection, and paths that
@@ -81,23 +80,26 @@ where
             }
             let deadline = deadline(request.extensions());
             let span = tracing::debug_span!("authority", rpc = "Authenticate");
-            let authenticated = authenticate(&authority, rpc, credential, deadline);
+            let authenticated = authenticate(&authority, credential, deadline);
             let authenticated = authenticated.instrument(span).await;
-            match authenticated {
-                Ok(call) => {
-                    let traced = request.extensions().get::<TraceId>().is_some();
-                    let told = traced || rpc.effect() == Effect::Mutates;
-                    let called_by = CalledBy {
-                        token_id: call.caller.token_id,
-                        tenant_id: call.caller.tenant_id.clone(),
-                    };
-                    request.extensions_mut().insert(call);
-                    let mut response = inner.call(request).await?;
-                    // Of a read that goes well nothing is told.
-                    if told || response.extensions().get::<Status>().is_some() {
-                        response.extensions_mut().insert(called_by);
-                    }
-                    Ok(response)
+            let permitted = authenticated.and_then(|caller| {
+                // However the call ends: its caller is known.
+                if let Some(called_by) = request.extensions().get::<CalledBy>() {
+                    called_by.note(caller.token_id, caller.tenant_id.clone());
+                }
+                may_at_all(rpc, &caller).map(|()| caller)
+            });
+            match permitted {
+                Ok(caller) => {
+                    request.extensions_mut().insert(Call {
+                        caller,
+                        rpc,
+                        deadline,
+                        call_id: String::new(),
+                        trace_id: String::new(),
+                        request: None,
+                    });
+                    inner.call(request).await
                 }
                 Err(error) => {
                     let request_id = request.extensions().get().cloned();
@@ -111,26 +113,16 @@ where
 
 async fn authenticate(
     authority: &Arc<Authority>,
-    rpc: Rpc,
     credential: Option<HeaderValue>,
     deadline: Instant,
-) -> Result<Call, Error> {
+) -> Result<Caller, Error> {
     let credential = credential
         .as_ref()
         .and_then(|credential| credential.to_str().ok());
     let caller = authority.authenticate(credential);
-    let caller = timeout_at(deadline, caller)
+    timeout_at(deadline, caller)
         .await
-        .map_err(|_| Error::DeadlineExceeded)??;
-    may_at_all(rpc, &caller)?;
-    Ok(Call {
-        caller,
-        rpc,
-        deadline,
-        call_id: String::new(),
-        trace_id: String::new(),
-        request: None,
-    })
+        .map_err(|_| Error::DeadlineExceeded)?
 }
 
 /// Takes the one credential; of several, none is taken.

@@ -31,6 +31,7 @@ pub(super) struct Capture {
 impl Capture {
     /// Begins.
     pub(super) fn begin() -> Self {
+        listen_always();
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -49,6 +50,20 @@ impl Capture {
         let text = String::from_utf8_lossy(&bytes);
         text.lines().map(str::to_owned).collect()
     }
+}
+
+/// Has somebody take every event, and throw it away: were nobody interested in an event
+/// when it is first met, just then, by another test, it could be taken for one that nobody
+/// ever is.
+fn listen_always() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let sink = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(io::sink)
+            .finish();
+        let _ = tracing::subscriber::set_global_default(sink);
+    });
 }
 
 /// Adds our hook of panics before the tests' own, which other tests may need.

@@ -1,5 +1,6 @@
 //! How a call ended: the one place where that is told, to the log and to the trace.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Response;
@@ -17,11 +18,21 @@ use crate::authority::access::{Effect, Rpc};
 use crate::domain::ids::{TenantId, TokenId};
 use crate::rpc::status::{Failure, Severity, code_name};
 
-/// Who called. Beside a response, so that whoever tells of the call can name it.
-#[derive(Clone, Debug)]
-pub(in crate::rpc) struct CalledBy {
-    pub(in crate::rpc) token_id: TokenId,
-    pub(in crate::rpc) tenant_id: TenantId,
+/// Who calls, once that is known. Beside a request, and kept by whoever tells of the
+/// call, which may end without an answer of the service's.
+#[derive(Clone, Debug, Default)]
+pub(in crate::rpc) struct CalledBy(Arc<OnceLock<(TokenId, TenantId)>>);
+
+impl CalledBy {
+    /// Notes who calls: a token, and its tenant.
+    pub(in crate::rpc) fn note(&self, token_id: TokenId, tenant_id: TenantId) {
+        // Nobody is authenticated twice.
+        let _ = self.0.set((token_id, tenant_id));
+    }
+
+    fn get(&self) -> Option<&(TokenId, TenantId)> {
+        self.0.get()
+    }
 }
 
 /// The tenant in which something was done. Beside a response.
@@ -62,6 +73,7 @@ pub(super) struct UnderWay {
     /// None for a path that nobody serves.
     rpc: Option<Rpc>,
     began: Instant,
+    called_by: CalledBy,
     span: Span,
     exported: bool,
     cut: CancellationToken,
@@ -75,7 +87,7 @@ struct Ended<'a> {
     took: Duration,
     failure: Option<&'a Failure>,
     partly: Option<&'a PartlyFailed>,
-    caller: Option<&'a CalledBy>,
+    caller: Option<&'a (TokenId, TenantId)>,
     tenant: Option<&'a DoneIn>,
     /// Not by its caller's going.
     cut: bool,
@@ -83,10 +95,17 @@ struct Ended<'a> {
 
 impl UnderWay {
     /// Begins with a call.
-    pub(super) fn new(rpc: Option<Rpc>, span: Span, trace: &Trace, cut: CancellationToken) -> Self {
+    pub(super) fn new(
+        rpc: Option<Rpc>,
+        called_by: CalledBy,
+        span: Span,
+        trace: &Trace,
+        cut: CancellationToken,
+    ) -> Self {
         Self {
             rpc,
             began: Instant::now(),
+            called_by,
             span,
             exported: trace.exported,
             cut,
@@ -96,6 +115,7 @@ impl UnderWay {
 
     /// Tells how the call was answered.
     pub(super) fn answered(mut self, response: &Response<Body>) {
+        self.told = true;
         let extensions = response.extensions();
         let status = extensions.get::<Status>();
         let source = status.and_then(std::error::Error::source);
@@ -104,14 +124,13 @@ impl UnderWay {
             took: self.began.elapsed(),
             failure: source.and_then(|source| source.downcast_ref()),
             partly: extensions.get(),
-            caller: extensions.get(),
+            caller: self.called_by.get(),
             tenant: extensions.get(),
             cut: false,
         });
     }
 
-    fn tell(&mut self, ended: &Ended<'_>) {
-        self.told = true;
+    fn tell(&self, ended: &Ended<'_>) {
         ended.log(self.rpc);
         if self.exported {
             ended.trace(&self.span);
@@ -134,13 +153,12 @@ pub(super) fn bare_code(response: &Response<Body>) -> Code {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.told {
-            let took = self.began.elapsed();
             self.tell(&Ended {
                 code: Code::Cancelled,
-                took,
+                took: self.began.elapsed(),
                 failure: None,
                 partly: None,
-                caller: None,
+                caller: self.called_by.get(),
                 tenant: None,
                 cut: self.cut.is_cancelled(),
             });
@@ -154,8 +172,8 @@ impl Ended<'_> {
         let mutates = rpc.is_some_and(|rpc| rpc.effect() == Effect::Mutates);
         let duration_ms = self.took.as_secs_f64() * 1000.0;
         let duration_ms = (duration_ms * 1000.0).round() / 1000.0;
-        let token_id = self.caller.map(|caller| display(caller.token_id));
-        let caller_tenant = self.caller.map(|caller| display(&caller.tenant_id));
+        let token_id = self.caller.map(|(token_id, _)| display(token_id));
+        let caller_tenant = self.caller.map(|(_, tenant_id)| display(tenant_id));
         /// Logs at a level, which the macros want to be a constant.
         macro_rules! event {
             ($level:ident, $failure:expr, $code:expr, $parts:expr, $words:literal) => {
@@ -238,9 +256,9 @@ impl Ended<'_> {
     fn trace(&self, span: &Span) {
         let code: i32 = self.code.into();
         span.set_attribute("rpc.grpc.status_code", i64::from(code));
-        if let Some(caller) = self.caller {
-            span.set_attribute("caller.token.id", caller.token_id.to_string());
-            span.set_attribute("caller.tenant.id", caller.tenant_id.to_string());
+        if let Some((token_id, tenant_id)) = self.caller {
+            span.set_attribute("caller.token.id", token_id.to_string());
+            span.set_attribute("caller.tenant.id", tenant_id.to_string());
         }
         if let Some(tenant) = self.tenant {
             span.set_attribute("tenant.id", tenant.0.to_string());

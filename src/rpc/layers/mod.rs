@@ -160,7 +160,9 @@ fn begin(
         trace_id = tracing::field::Empty
     );
     let trace = Trace::begin(&span, request.headers());
-    let under_way = UnderWay::new(rpc, span.clone(), &trace, cut.clone());
+    let called_by = CalledBy::default();
+    request.extensions_mut().insert(called_by.clone());
+    let under_way = UnderWay::new(rpc, called_by, span.clone(), &trace, cut.clone());
     if let Some(id) = trace.id {
         request.extensions_mut().insert(id);
     }

@@ -12,6 +12,7 @@ use tower::{Layer, Service as _, ServiceExt, service_fn};
 use super::*;
 use crate::domain::bounds;
 use crate::domain::entropy::EntropyError;
+use crate::domain::ids::{TenantId, TokenId};
 use crate::rpc::testing::Capture;
 
 /// How long a caller waits to whom we answer within five seconds.
@@ -315,6 +316,44 @@ async fn a_caller_that_leaves_or_is_cut_is_one_line() {
             for word in [level, "r-7", words, "error.code=\"CANCELLED\""] {
                 assert!(told[0].contains(word), "{told:?}");
             }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_was_known_is_named_even_without_an_answer_of_the_service() {
+    let token_id = TokenId::from(uuid::Uuid::from_u128(7));
+    let tenant_id: TenantId = "acme".parse().unwrap();
+    let note = move |request: &Request<Body>| {
+        let called_by = request.extensions().get::<CalledBy>().unwrap();
+        called_by.note(token_id, tenant_id.clone());
+    };
+    let (of_panic, of_deadline, of_leaving) = (note.clone(), note.clone(), note);
+    let capture = Capture::begin();
+    let service = move |request: Request<Body>| {
+        of_panic(&request);
+        async { panic!("ody_secret") }
+    };
+    serve(request(READ, &[]), service).await;
+    let service = move |request| {
+        of_deadline(&request);
+        never(request)
+    };
+    serve(request(READ, &[]), service).await;
+    let service = move |request| {
+        of_leaving(&request);
+        never(request)
+    };
+    let left = serve(request(READ, &[]), service);
+    let left = tokio::time::timeout(Duration::from_secs(1), left).await;
+    assert!(left.is_err());
+    let told = endings(capture);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    let codes = ["INTERNAL", "DEADLINE_EXCEEDED", "CANCELLED"];
+    for (line, code) in told.iter().zip(codes) {
+        let token = format!("caller.token.id={token_id} caller.tenant.id=acme");
+        for word in [&format!("error.code=\"{code}\""), &token] {
+            assert!(line.contains(word), "{word} is not in {line}");
         }
     }
 }

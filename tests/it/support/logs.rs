@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tracing::Dispatch;
-use tracing::dispatcher::DefaultGuard;
+use tracing::dispatcher::{self, DefaultGuard, WeakDispatch};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Subscriber, span};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::fmt::{self, MakeWriter};
-use tracing_subscriber::layer::{Layer, Layered, SubscriberExt as _};
+use tracing_subscriber::layer::{Context, Layer, Layered, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
 /// The lines that were logged.
@@ -32,6 +33,33 @@ impl Drop for Shared {
     }
 }
 
+/// What the threads of SQLite's driver are called.
+const DRIVERS: &str = "sqlx-sqlite-worker";
+
+/// Makes a test's subscriber that of each thread on which SQLite's driver enters a span of
+/// its. A span that ends there would not tell the one around it: the registry looks for
+/// it by the thread's subscriber, which in the program is all threads'.
+#[derive(Debug, Default)]
+struct Drivers(OnceLock<WeakDispatch>);
+
+impl<S: Subscriber> Layer<S> for Drivers {
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        let _ = self.0.set(dispatch.downgrade());
+    }
+
+    fn on_enter(&self, _: &span::Id, _: Context<'_, S>) {
+        let thread = std::thread::current();
+        let is_drivers = thread.name().is_some_and(|name| name.starts_with(DRIVERS));
+        if !is_drivers || !dispatcher::get_default(Dispatch::is::<NoSubscriber>) {
+            return;
+        }
+        if let Some(this) = self.0.get().and_then(WeakDispatch::upgrade) {
+            // The guard would end with this function; the thread is the test's alone.
+            std::mem::forget(dispatcher::set_default(&this));
+        }
+    }
+}
+
 impl Logs {
     /// Captures what this thread logs until the guard is dropped: everything, or, on
     /// a runtime of [`in_parallel`], what all its threads log of alarms.
@@ -51,7 +79,10 @@ impl Logs {
             .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
             .with_ansi(false)
             .with_writer(logs.clone());
-        let dispatch = tracing_subscriber::registry().with(plain).with(layer);
+        let dispatch = tracing_subscriber::registry()
+            .with(plain)
+            .with(layer)
+            .with(Drivers::default());
         SHARED.set(Some((logs, dispatch.into())));
         Shared
     }

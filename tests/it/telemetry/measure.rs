@@ -57,7 +57,7 @@ async fn run(binary: &str, introspections: u64) -> u64 {
     let environment = [("TOKIO_WORKER_THREADS", "1".to_owned())];
     let program = Program::start_command(command, temporary.path(), &environment);
     let channel = connect(&address).await;
-    let value = std::fs::read_to_string(temporary.path().join("data/operator-token")).unwrap();
+    let value = operator_token(&temporary.path().join("data/operator-token")).await;
     let operator = Actor::new(channel, Some(value.trim()), Issued::default());
     for _ in 0..introspections {
         let answer = operator.introspect("authority", operator.value()).await;
@@ -69,6 +69,16 @@ async fn run(binary: &str, introspections: u64) -> u64 {
     let (code, said) = ended.unwrap();
     assert_eq!(code, Some(0), "{said}");
     counted(&report)
+}
+
+/// Returns the operator's token once it is written: somebody listens before.
+async fn operator_token(file: &Path) -> String {
+    loop {
+        match std::fs::read_to_string(file) {
+            Ok(value) if value.ends_with('\n') => return value,
+            _ => tokio::task::yield_now().await,
+        }
+    }
 }
 
 /// Connects once somebody listens.
