@@ -110,6 +110,19 @@ mod tests {
 
     #[test]
     fn statements_have_spans_only_where_somebody_asks_for_them() {
+        // In a process of its own: here other tests listen to everything.
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "telemetry::tests::statements_alone", "--ignored"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "{said}");
+        assert!(said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    #[ignore = "run by the test above"]
+    fn statements_alone() {
         let mut settings = Settings::default();
         assert_eq!(statements(&settings), (false, false));
         settings.log = String::from("token_authority=debug");

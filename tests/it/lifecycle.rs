@@ -262,7 +262,7 @@ async fn what_it_can_not_start_without_is_told_in_a_line() {
         ),
         (
             &["--database-url-file", "none", "--keyring", "keys"],
-            "database.url_file none: Is a directory",
+            "database.url_file none: not a regular file",
         ),
         (
             &["--data", newer],
