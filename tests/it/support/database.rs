@@ -110,20 +110,24 @@ impl Database {
 
     /// Connects past the store, with no patience for locks.
     pub(crate) async fn raw(&self) -> Raw {
+        self.connect(Duration::ZERO).await
+    }
+
+    async fn connect(&self, patience: Duration) -> Raw {
         match self {
             Self::Sqlite(_) => {
                 let options = SqliteConnectOptions::new()
                     .filename(self.path())
-                    .busy_timeout(Duration::ZERO);
+                    .busy_timeout(patience);
                 Raw::Sqlite(options.connect().await.unwrap())
             }
             Self::Postgres { name } => Raw::Postgres(connect(name).await),
         }
     }
 
-    /// Runs statements past the store.
+    /// Runs statements past the store, which may be writing just then.
     pub(crate) async fn execute(&self, sql: &str) {
-        let mut raw = self.raw().await;
+        let mut raw = self.connect(Duration::from_secs(30)).await;
         raw.execute(sql).await.unwrap();
         raw.close().await;
     }
