@@ -29,13 +29,9 @@ pub trait Closed: Copy {
     fn place(self) -> usize;
 }
 
-/// Declares a closed set: an enum whose members each have a name.
-macro_rules! closed {
-    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$about:meta])* $member:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        $vis enum $name { $($(#[$about])* $member,)+ }
-
+/// Says of an enum that it is a closed set, and how each member is called.
+macro_rules! is_closed {
+    ($name:ident { $($member:ident = $text:literal,)+ }) => {
         impl $crate::tally::Closed for $name {
             const COUNT: usize = [$(Self::$member,)+].len();
 
@@ -54,7 +50,18 @@ macro_rules! closed {
     };
 }
 
-pub(crate) use closed;
+/// Declares a closed set: an enum whose members each have a name.
+macro_rules! closed {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$about:meta])* $member:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name { $($(#[$about])* $member,)+ }
+
+        $crate::tally::is_closed! { $name { $($member = $text,)+ } }
+    };
+}
+
+pub(crate) use {closed, is_closed};
 
 /// A number, or numbers, for each member of a closed set.
 #[derive(Debug)]

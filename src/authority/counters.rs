@@ -2,7 +2,7 @@
 
 use crate::domain::introspection::{Active, Inactive, Introspection};
 pub use crate::tally::Counter;
-use crate::tally::{Closed, Each, Sizes, Striped, closed};
+use crate::tally::{Closed, Each, Sizes, Striped, closed, is_closed};
 
 /// All that is counted.
 #[derive(Debug, Default)]
@@ -149,27 +149,6 @@ closed! {
         /// A token was revoked because its value was found where it should not be.
         ExposedValueRevoked = "exposed_value_revoked",
     }
-}
-
-/// Says of an enum of another floor that it is a closed set.
-macro_rules! is_closed {
-    ($name:ident { $($member:ident = $text:literal,)+ }) => {
-        impl Closed for $name {
-            const COUNT: usize = [$(Self::$member,)+].len();
-
-            fn all() -> impl Iterator<Item = Self> {
-                [$(Self::$member,)+].into_iter()
-            }
-
-            fn name(self) -> &'static str {
-                match self { $(Self::$member => $text,)+ }
-            }
-
-            fn place(self) -> usize {
-                self as usize
-            }
-        }
-    };
 }
 
 is_closed! {

@@ -5,6 +5,18 @@ use std::panic;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use super::layers::{RequestId, panic_hook};
+use crate::domain::entropy::{Entropy, EntropyError};
+
+/// Randomness that is this byte, again and again.
+#[derive(Debug)]
+pub(super) struct Always(pub(super) u8);
+
+impl Entropy for Always {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+        buffer.fill(self.0);
+        Ok(())
+    }
+}
 
 /// Where the lines of a captured log go.
 #[derive(Clone, Default)]

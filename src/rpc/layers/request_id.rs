@@ -80,16 +80,8 @@ impl fmt::Debug for RequestId {
 mod tests {
     use super::*;
     use crate::domain::entropy::EntropyError;
+    use crate::rpc::testing::Always;
     use proptest::prelude::*;
-
-    #[derive(Debug)]
-    struct Ones;
-    impl Entropy for Ones {
-        fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
-            buffer.fill(1);
-            Ok(())
-        }
-    }
 
     #[derive(Debug)]
     struct Dry;
@@ -101,13 +93,13 @@ mod tests {
 
     fn of(given: &'static [u8]) -> String {
         let value = HeaderValue::from_bytes(given).unwrap();
-        RequestId::of(&HeaderMap::from_iter([(HEADER, value)]), &Ones).to_string()
+        RequestId::of(&HeaderMap::from_iter([(HEADER, value)]), &Always(1)).to_string()
     }
 
     #[test]
     fn a_callers_id_is_kept_where_it_is_harmless() {
         assert_eq!(of(b"a-1_B.2"), "a-1_B.2");
-        let minted = RequestId::mint(&Ones).to_string();
+        let minted = RequestId::mint(&Always(1)).to_string();
         assert_eq!(minted.len(), MINTED_CHARS);
         for bad in [
             b"".as_slice(),
@@ -124,8 +116,8 @@ mod tests {
     #[test]
     fn a_call_without_an_id_gets_one_and_never_fails_for_it() {
         assert_eq!(
-            RequestId::of(&HeaderMap::new(), &Ones),
-            RequestId::mint(&Ones)
+            RequestId::of(&HeaderMap::new(), &Always(1)),
+            RequestId::mint(&Always(1))
         );
         assert_eq!(RequestId::mint(&Dry).as_str(), "unknown");
     }
@@ -143,7 +135,7 @@ mod tests {
     fn a_value_is_no_id_of_a_call() {
         use crate::domain::value::TokenValue;
 
-        let value = TokenValue::mint("a_".parse().unwrap(), &Ones).unwrap();
+        let value = TokenValue::mint("a_".parse().unwrap(), &Always(1)).unwrap();
         assert!(value.expose().len() <= GIVEN_CHARS);
         assert!(RequestId::given(&value.expose()).is_none());
     }

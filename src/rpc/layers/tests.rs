@@ -11,24 +11,14 @@ use tower::{Layer, Service as _, ServiceExt, service_fn};
 
 use super::*;
 use crate::domain::bounds;
-use crate::domain::entropy::EntropyError;
 use crate::domain::ids::{TenantId, TokenId};
-use crate::rpc::testing::Capture;
+use crate::rpc::testing::{Always, Capture};
 
 /// How long a caller waits to whom we answer within five seconds.
 const FIVE_SECONDS: &str = "5002m";
 const READ: &str = "/tokenauthority.v1.TokenService/GetToken";
 const MUTATION: &str = "/tokenauthority.v1.TokenService/RevokeToken";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
-
-#[derive(Debug)]
-struct Zeros;
-impl Entropy for Zeros {
-    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
-        buffer.fill(0);
-        Ok(())
-    }
-}
 
 /// A body that never comes.
 struct Never;
@@ -64,7 +54,7 @@ where
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
     let layers = Layers::new(
-        Arc::new(Zeros),
+        Arc::new(Always(0)),
         |path| path == MUTATION,
         Limits::default(),
         Arc::default(),
@@ -294,7 +284,7 @@ async fn a_caller_that_leaves_or_is_cut_is_one_line() {
             let capture = Capture::begin();
             let cutting = CancellationToken::new();
             let layers = Layers::new(
-                Arc::new(Zeros),
+                Arc::new(Always(0)),
                 |path| path == MUTATION,
                 Limits::default(),
                 Arc::default(),
@@ -447,7 +437,7 @@ async fn whatever_a_caller_names_reaches_the_judge_of_mutations() {
         false
     };
     let layers = Layers::new(
-        Arc::new(Zeros),
+        Arc::new(Always(0)),
         is_mutation,
         Limits::default(),
         Arc::default(),

@@ -116,19 +116,10 @@ fn state(headers: &HeaderMap) -> TraceState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::entropy::{Entropy, EntropyError};
     use crate::domain::value::TokenValue;
+    use crate::rpc::testing::Always;
     use http::HeaderValue;
     use proptest::prelude::*;
-
-    #[derive(Debug)]
-    struct Ones;
-    impl Entropy for Ones {
-        fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
-            buffer.fill(1);
-            Ok(())
-        }
-    }
 
     const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const SPAN: &str = "00f067aa0ba902b7";
@@ -185,7 +176,7 @@ mod tests {
             parent.trace_state().header()
         };
         assert_eq!(state("a=1,b@c=2"), "a=1,b@c=2");
-        let value = TokenValue::mint("a_".parse().unwrap(), &Ones).unwrap();
+        let value = TokenValue::mint("a_".parse().unwrap(), &Always(1)).unwrap();
         let value = value.expose();
         for bad in [
             "a",
