@@ -32,4 +32,8 @@ pub struct Counters {
     pub uses_written: Counter,
     /// Uses of tokens that there was no room to remember.
     pub uses_dropped: Counter,
+    /// Invites that were claimed.
+    pub invites_claimed: Counter,
+    /// Values that were presented to claim an invite and that claimed none.
+    pub claims_refused: Counter,
 }

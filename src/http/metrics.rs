@@ -69,6 +69,16 @@ impl Collector for Source {
                 "Uses of tokens that there was no room to remember",
                 &counters.uses_dropped,
             ),
+            (
+                "invites_claimed",
+                "Invites that were claimed",
+                &counters.invites_claimed,
+            ),
+            (
+                "claims_refused",
+                "Values that were presented to claim an invite and that claimed none",
+                &counters.claims_refused,
+            ),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(counter.get()).encode(metric)?;

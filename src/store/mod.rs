@@ -8,6 +8,7 @@ mod changes;
 mod error;
 mod fingerprints;
 mod introspection;
+mod invites;
 mod memberships;
 mod page;
 mod replicas;
@@ -54,6 +55,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         changes::STATEMENTS,
         fingerprints::STATEMENTS,
         introspection::STATEMENTS,
+        invites::STATEMENTS,
         memberships::STATEMENTS,
         requests::STATEMENTS,
         replicas::STATEMENTS,

@@ -3,6 +3,7 @@
 
 mod audit;
 mod flow;
+mod invites;
 mod redaction;
 mod revocations;
 
@@ -26,6 +27,7 @@ async fn no_secret_leaves_its_place(backend: Backend) {
     let mut flow = Flow::new(&t);
     let people = tenants_and_users(&t, &mut flow).await;
     let token_id = tokens(&t, &mut flow, &people).await;
+    invites::make(&t, &mut flow, &people).await;
     presented(&t, &mut flow, &people).await;
     members(&t, &mut flow, &people).await;
     end(&t, &mut flow, &people, &token_id).await;
@@ -45,7 +47,7 @@ async fn no_secret_leaves_its_place(backend: Backend) {
     for value in &needles.values {
         assert!(!dump.contains(value), "the database holds {value}");
     }
-    let hashes = t.database.texts("SELECT secret_hash FROM secrets").await;
+    let hashes = t.database.texts(HASHES).await;
     assert!(hashes.iter().all(|hash| hash.starts_with("$2b$")));
 }
 
@@ -59,6 +61,9 @@ struct People {
 }
 
 const TENANT: &str = "acme";
+
+/// Everything that bcrypt made.
+const HASHES: &str = "SELECT secret_hash FROM secrets UNION ALL SELECT secret_hash FROM invites";
 
 async fn tenants_and_users(t: &TestServer, flow: &mut Flow) -> People {
     let operator = t.operator();
@@ -437,14 +442,14 @@ impl Needles {
             values.push(value[end - 43..end].to_owned());
             values.push(value);
         }
-        let hashes = t.database.texts("SELECT secret_hash FROM secrets").await;
+        let hashes = t.database.texts(HASHES).await;
         assert_eq!(hashes.len() * 2, values.len(), "a value was not collected");
         let mut derived = hashes;
         let hex = match t.database {
             crate::support::Database::Sqlite(_) => "lower(hex(fingerprint))",
             crate::support::Database::Postgres { .. } => "encode(fingerprint, 'hex')",
         };
-        let fingerprints = format!("SELECT {hex} FROM secrets");
+        let fingerprints = format!("SELECT {hex} FROM secrets UNION ALL SELECT {hex} FROM invites");
         let mut digests: Vec<Vec<u8>> = Vec::new();
         for hex in t.database.texts(&fingerprints).await {
             let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();

@@ -5,6 +5,7 @@ mod clock;
 mod database;
 mod events;
 pub(crate) mod invariants;
+pub(crate) mod invites;
 mod logs;
 mod manage;
 mod program;
