@@ -33,6 +33,8 @@ mod faults;
 #[cfg(test)]
 mod keyring;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod mutations;
 #[cfg(test)]
 mod ops;
