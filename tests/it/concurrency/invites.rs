@@ -16,6 +16,7 @@ both_backends_in_parallel!(
     nobody_joins_after_its_maker_lost_the_right,
     nobody_joins_after_it_was_deleted,
     nobody_joins_a_tenant_that_is_gone,
+    who_is_made_by_hand_and_by_an_invite_is_made_once,
 );
 
 const NONE: &str = "NotFound INVITE_NOT_FOUND";
@@ -237,4 +238,62 @@ async fn nobody_joins_a_tenant_that_is_gone(backend: Backend) {
         assert_eq!(refusal(&again), NONE);
     }
     stage.end().await;
+}
+
+async fn who_is_made_by_hand_and_by_an_invite_is_made_once(backend: Backend) {
+    let stage = Stage::set(backend, self_service()).await;
+    let nobody = stage.t.nobody();
+    for round in 0..ROUNDS {
+        let admin = stage.acme.admin.clone();
+        let name = format!("{round}");
+        let token = first("first", &["read"]);
+        if round % 2 == 0 {
+            let request = pb::CreateInviteRequest {
+                first_token: token,
+                ..guest(&name)
+            };
+            let made = admin.invite(request).await;
+            let request = message!(CreateUserRequest {
+                tenant_id: "acme",
+                external_id: name,
+                role: pb::Role::Member,
+            });
+            let by_hand = async move { admin.try_create_user(request).await };
+            let claim = claim(&nobody, &made.value);
+            let (claimed, by_hand) = race(round / 2, claim, by_hand, nobody.clone()).await;
+            one_of_both(
+                claimed.is_some(),
+                by_hand,
+                "AlreadyExists EXTERNAL_ID_TAKEN",
+            );
+        } else {
+            let user_id = stage.user(&name).await;
+            remove_member(&admin, "acme", &user_id).await;
+            let request = pb::CreateInviteRequest {
+                first_token: token,
+                ..returning(&user_id)
+            };
+            let made = admin.invite(request).await;
+            let request = message!(AddMemberRequest {
+                tenant_id: "acme",
+                user_id: user_id,
+            });
+            let by_hand = async move { admin.add_member(request).await };
+            let claim = claim(&nobody, &made.value);
+            let (claimed, by_hand) = race(round / 2, claim, by_hand, nobody.clone()).await;
+            one_of_both(claimed.is_some(), by_hand, "AlreadyExists MEMBER_EXISTS");
+        }
+    }
+    stage.end().await;
+}
+
+/// Checks that either somebody claimed, or was made by hand.
+fn one_of_both<T: std::fmt::Debug>(claimed: bool, by_hand: Result<T, Status>, refused: &str) {
+    match by_hand {
+        Ok(_) => assert!(!claimed, "both"),
+        Err(status) => {
+            assert_eq!(refusal(&status), refused);
+            assert!(claimed, "neither");
+        }
+    }
 }

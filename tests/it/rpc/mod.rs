@@ -27,6 +27,7 @@ mod who_am_i;
 
 mod add_member;
 mod claim_invite;
+mod claim_invite_policy;
 mod claim_invite_rights;
 mod create_invite;
 mod create_tenant;
