@@ -3,6 +3,7 @@
 
 mod check;
 mod sections;
+mod trusts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 pub use self::sections::{
     Database, Hashing, Keyring, LogFormat, Ops, Retention, Server, Telemetry, Usage,
 };
+pub use self::trusts::Trust;
 
 use crate::authority::{hasher, sweeper};
 use crate::housekeeping::Schedule;
@@ -41,6 +43,8 @@ pub struct Config {
     pub usage: Usage,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// The OIDC providers whose sessions are taken, by the names of the trusts.
+    pub trusts: BTreeMap<String, Trust>,
 }
 
 /// All that is wrong with a configuration.
@@ -106,9 +110,11 @@ impl Config {
             retention: section(&mut table, "retention", &mut problems),
             usage: section(&mut table, "usage", &mut problems),
             telemetry: section(&mut table, "telemetry", &mut problems),
+            trusts: section(&mut table, "trusts", &mut problems),
         };
         problems.extend(table.keys().map(|name| format!("{name}: no such section")));
         config.check(purpose, &mut problems);
+        config.check_trusts(&mut problems);
         if problems.is_empty() {
             Ok(config)
         } else {

@@ -14,6 +14,7 @@
 //! | [`pb`] | the generated code |
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
 //! | [`http`] | the ops port: metrics and liveness |
+//! | [`fetch`] | the keys of OIDC providers, over HTTP |
 //! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs |
 //! | [`cli`] | the command line |
 //!
@@ -25,6 +26,7 @@ pub mod authority;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fetch;
 pub mod health;
 pub mod housekeeping;
 pub mod http;

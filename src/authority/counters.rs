@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::domain::session::Refusal;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -15,6 +17,35 @@ impl Counter {
     /// Returns it.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How many sessions were refused, by why.
+#[derive(Debug)]
+pub struct Refusals(Vec<(Refusal, Counter)>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let all = Refusal::ALL.iter();
+        Self(all.map(|refusal| (*refusal, Counter::default())).collect())
+    }
+}
+
+impl Refusals {
+    /// Adds one.
+    pub(super) fn add(&self, refusal: Refusal) {
+        for (counted, counter) in &self.0 {
+            if *counted == refusal {
+                counter.add(1);
+            }
+        }
+    }
+
+    /// Returns how many there were for each reason.
+    pub fn get(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        self.0
+            .iter()
+            .map(|(refusal, counter)| (*refusal, counter.get()))
     }
 }
 
@@ -32,4 +63,6 @@ pub struct Counters {
     pub uses_written: Counter,
     /// Uses of tokens that there was no room to remember.
     pub uses_dropped: Counter,
+    /// Sessions that were refused.
+    pub sessions_refused: Refusals,
 }

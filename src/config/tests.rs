@@ -105,3 +105,29 @@ fn periods_are_a_second_to_an_hour() {
         }
     }
 }
+
+#[test]
+fn trusts_are_read_and_judged() {
+    let file = "[trusts.main]\nissuer = 'https://id'\naudience = 'account'\n\
+                jwks_url = 'http://127.0.0.1:1/keys'\nname_claim = 'name'\n\
+                required_claims = { typ = 'Bearer' }\n";
+    let config = read(file, &[], &[]).unwrap();
+    let trusts = config.trusts();
+    let (name, trust) = trusts.first_key_value().unwrap();
+    assert_eq!(
+        (name.as_str(), trust.rules.user_claim.as_str()),
+        ("main", "sub")
+    );
+    assert!(read("", &[], &[]).unwrap().trusts().is_empty());
+    let wrong = "[trusts.Main]\n[trusts.a]\nissuer = 'i'\njwks_url = 'ftp://x'\njwks_file = 'f'\n\
+                 [trusts.b]\nissuer = 'i'\naudience = 'a'\njwks_file = 'f'\n\
+                 [trusts.c]\nissuer = 'i'\naudience = 'a'\njwks_file = 'g'\n";
+    insta::assert_snapshot!(read(wrong, &[], &[]).unwrap_err(), @r"
+    the configuration has 5 problem(s):
+      - trusts: a trust's name has 1 to 63 of a-z, 0-9 and -, and begins with a letter
+      - trusts.a: set one of jwks_url and jwks_file
+      - trusts.a.audience: the field must be given
+      - trusts.a.jwks_url: the URL is not of a scheme that may be used here, or has a user, a password or a fragment
+      - trusts.c: trusts.b has this issuer and audience
+    ");
+}

@@ -10,13 +10,14 @@ use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::call::deadline;
+use super::call::{Arrived, deadline};
 use super::layers::RequestId;
 use super::status::status;
-use crate::authority::access::{Need, Rpc, may_at_all};
-use crate::authority::{Authority, Call, Error};
+use crate::authority::access::{Need, Rpc, may_at_all, session_may_at_all};
+use crate::authority::sessions::Credential;
+use crate::authority::{Authority, Error};
 
-/// Puts a [`Call`] beside each request to an RPC of the access table that needs a
+/// Puts an [`Arrived`] beside each request to an RPC of the access table that needs a
 /// caller. What has no row there passes without one: health, reflection, and paths that
 /// nobody serves.
 #[derive(Clone, Debug)]
@@ -80,8 +81,8 @@ where
             let deadline = deadline(request.extensions());
             let authenticated = authenticate(&authority, rpc, credential, deadline).await;
             match authenticated {
-                Ok(call) => {
-                    request.extensions_mut().insert(call);
+                Ok(arrived) => {
+                    request.extensions_mut().insert(arrived);
                     inner.call(request).await
                 }
                 Err(error) => {
@@ -99,22 +100,22 @@ async fn authenticate(
     rpc: Rpc,
     credential: Option<HeaderValue>,
     deadline: Instant,
-) -> Result<Call, Error> {
+) -> Result<Arrived, Error> {
     let credential = credential
         .as_ref()
         .and_then(|credential| credential.to_str().ok());
-    let caller = authority.authenticate(credential.ok_or(Error::Unauthenticated)?);
-    let caller = timeout_at(deadline, caller)
+    let credential = authority.admit(credential.ok_or(Error::Unauthenticated)?);
+    let credential = timeout_at(deadline, credential)
         .await
         .map_err(|_| Error::DeadlineExceeded)??;
-    may_at_all(rpc, &caller)?;
-    Ok(Call {
-        caller,
+    match &credential {
+        Credential::Token(caller) => may_at_all(rpc, caller)?,
+        Credential::Session(_) => session_may_at_all(rpc)?,
+    }
+    Ok(Arrived {
+        credential,
         rpc,
         deadline,
-        call_id: String::new(),
-        trace_id: String::new(),
-        request: None,
     })
 }
 

@@ -26,7 +26,7 @@ impl IntrospectionService for Service {
         &self,
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
+        let (opened, message) = Opened::of(&self.0, request).await?;
         let answered = self.0.introspect(&opened.call.caller, question(message));
         respond(answered.await.map(answer), &opened.request_id)
     }
@@ -35,7 +35,7 @@ impl IntrospectionService for Service {
         &self,
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
+        let (opened, message) = Opened::of(&self.0, request).await?;
         respond(self.batch(&opened, message).await, &opened.request_id)
     }
 }

@@ -11,6 +11,7 @@ pub mod error_table;
 pub mod incoming;
 pub mod introspection;
 pub mod layers;
+mod names;
 pub mod scopes;
 pub mod self_service;
 pub mod status;

@@ -13,6 +13,7 @@ use super::layers::RequestId;
 use crate::authority::Error;
 use crate::domain::ids::TokenId;
 use crate::domain::reason::Violations;
+use crate::domain::session::Refusal;
 
 /// Whose reasons these are, in each `ErrorInfo`.
 pub const DOMAIN: &str = "tokenauthority";
@@ -68,6 +69,8 @@ pub(super) struct Outcome<'e> {
     pub(super) detail: Detail<'e>,
     /// How it is logged.
     pub(super) severity: Severity,
+    /// Why a session is refused: logged, never sent.
+    refusal: Option<Refusal>,
     /// Its cause: logged, never sent.
     cause: Option<&'e (dyn std::error::Error + 'static)>,
 }
@@ -81,6 +84,7 @@ impl<'e> Outcome<'e> {
             sentence,
             detail: Detail::Nothing,
             severity: Severity::Debug,
+            refusal: None,
             cause: None,
         }
     }
@@ -110,8 +114,9 @@ impl<'e> Outcome<'e> {
                 // Refused for nothing: whoever did so erred, not the caller.
                 None => Self::internal(error),
             },
-            Error::Unauthenticated => Self {
+            Error::Unauthenticated | Error::SessionRefused(_) => Self {
                 severity: Severity::Info,
+                refusal: refusal(error),
                 ..Self::plain(
                     Code::Unauthenticated,
                     "CALLER_UNAUTHENTICATED",
@@ -229,6 +234,7 @@ impl<'e> Outcome<'e> {
                     error.reason = self.reason,
                     error.code = code_name(self.code),
                     error.chain = self.cause.map(chain::line),
+                    session.refusal = self.refusal.map(Refusal::as_str),
                     "the call failed"
                 )
             };
@@ -239,6 +245,15 @@ impl<'e> Outcome<'e> {
             Severity::Info => event!(info),
             Severity::Debug => event!(debug),
         }
+    }
+}
+
+/// Returns why a session is refused, if one is.
+fn refusal(error: &Error) -> Option<Refusal> {
+    if let Error::SessionRefused(refusal) = error {
+        Some(*refusal)
+    } else {
+        None
     }
 }
 

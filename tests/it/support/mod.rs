@@ -8,6 +8,7 @@ pub(crate) mod invariants;
 mod logs;
 mod manage;
 mod program;
+mod provider;
 pub(crate) mod raw;
 mod rows;
 mod server;
@@ -23,6 +24,7 @@ pub(crate) use manage::{
     tokens_of,
 };
 pub(crate) use program::Program;
+pub(crate) use provider::{Answer, Provider, SigningKey};
 pub(crate) use rows::Reader;
 pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service};
 
