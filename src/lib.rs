@@ -14,6 +14,7 @@
 //! | [`pb`] | the generated code |
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
 //! | [`http`], [`metrics`] | the ops port: liveness, readiness, and what is told in numbers |
+//! | [`fetch`] | the keys of OIDC providers, over HTTP |
 //! | [`tally`] | what is counted in, on every floor but the lowest |
 //! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs and traces |
 //! | [`cli`] | the command line |
@@ -26,6 +27,7 @@ pub mod authority;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fetch;
 pub mod health;
 pub mod housekeeping;
 pub mod http;

@@ -156,7 +156,7 @@ impl Scene {
     /// Judges what is asked for, and returns the token to be.
     async fn plan(&mut self, command: &CreateToken, token_id: TokenId) -> Result<NewToken, Error> {
         let policy = self.tenant.policy;
-        if policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id {
+        if policy.tokens_may_not_mint && self.caller.is_token_of(&self.tenant.tenant_id) {
             return Err(Error::PermissionDenied(Denial::MayNotMint));
         }
         let mut violations = command.violations.clone();
@@ -215,7 +215,7 @@ impl Scene {
             profile: command.profile.clone(),
             agent_id,
             labels,
-            created_by: Some(self.caller.token_id),
+            created_by: self.caller.token_id(),
             created_at: self.now,
             expires_at,
         };

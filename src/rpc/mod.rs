@@ -12,6 +12,7 @@ pub mod incoming;
 pub mod introspection;
 pub mod layers;
 mod limits;
+mod names;
 pub mod scopes;
 pub mod self_service;
 pub mod status;

@@ -15,6 +15,7 @@ use super::layers::RequestId;
 use crate::authority::Error;
 use crate::domain::ids::TokenId;
 use crate::domain::reason::Violations;
+use crate::domain::session::Refusal;
 
 /// Whose reasons these are, in each `ErrorInfo`.
 pub const DOMAIN: &str = "tokenauthority";
@@ -70,6 +71,8 @@ pub(super) struct Outcome<'e> {
     pub(super) detail: Detail<'e>,
     /// How it is logged.
     pub(super) severity: Severity,
+    /// Why a session is refused: logged, never sent.
+    refusal: Option<Refusal>,
     /// Its cause: logged, never sent.
     cause: Option<&'e (dyn std::error::Error + 'static)>,
 }
@@ -83,6 +86,7 @@ impl<'e> Outcome<'e> {
             sentence,
             detail: Detail::Nothing,
             severity: Severity::Debug,
+            refusal: None,
             cause: None,
         }
     }
@@ -112,8 +116,9 @@ impl<'e> Outcome<'e> {
                 // Refused for nothing: whoever did so erred, not the caller.
                 None => Self::internal(error),
             },
-            Error::Unauthenticated => Self {
+            Error::Unauthenticated | Error::SessionRefused(_) => Self {
                 severity: Severity::Info,
+                refusal: refusal(error),
                 ..Self::plain(
                     Code::Unauthenticated,
                     "CALLER_UNAUTHENTICATED",
@@ -227,6 +232,7 @@ impl<'e> Outcome<'e> {
         Failure {
             reason: self.reason,
             severity: self.severity,
+            refusal: self.refusal.map(Refusal::as_str),
             chain: self.cause.map(chain::line),
         }
     }
@@ -238,6 +244,7 @@ impl<'e> Outcome<'e> {
 pub(super) struct Failure {
     reason: &'static str,
     severity: Severity,
+    refusal: Option<&'static str>,
     chain: Option<String>,
 }
 
@@ -250,6 +257,11 @@ impl Failure {
     /// Returns at which level it is logged.
     pub(super) fn severity(&self) -> Severity {
         self.severity
+    }
+
+    /// Returns why a session was refused, if one was.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.refusal
     }
 
     /// Returns the failure and its causes, where somebody must look at them.
@@ -272,6 +284,15 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Returns why a session is refused, if one is.
+fn refusal(error: &Error) -> Option<Refusal> {
+    if let Error::SessionRefused(refusal) = error {
+        Some(*refusal)
+    } else {
+        None
+    }
+}
 
 /// Returns the violations that find room, in their order, and notes the reason of
 /// each field, its first where it has several.
