@@ -139,7 +139,7 @@ impl Authority {
 
 impl Scene {
     /// Returns a member as the owner of a token.
-    async fn owner(&mut self, user_id: UserId) -> Result<Owner, Error> {
+    pub(super) async fn owner(&mut self, user_id: UserId) -> Result<Owner, Error> {
         let tenant_id = &self.tenant.tenant_id;
         let member = self.tx.find_membership(tenant_id, user_id).await?;
         let user = self.tx.find_user(user_id).await?;
@@ -154,7 +154,11 @@ impl Scene {
     }
 
     /// Judges what is asked for, and returns the token to be.
-    async fn plan(&mut self, command: &CreateToken, token_id: TokenId) -> Result<NewToken, Error> {
+    pub(super) async fn plan(
+        &mut self,
+        command: &CreateToken,
+        token_id: TokenId,
+    ) -> Result<NewToken, Error> {
         let policy = self.tenant.policy;
         if policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id {
             return Err(Error::PermissionDenied(Denial::MayNotMint));
@@ -295,10 +299,11 @@ impl Scene {
             ..
         } = token;
         if policy.unique_names
-            && self
-                .tx
-                .is_token_name_taken(tenant_id, *user_id, *kind, name, *token_id)
-                .await?
+            && (self.together.has_name(token)
+                || self
+                    .tx
+                    .is_token_name_taken(tenant_id, *user_id, *kind, name, *token_id)
+                    .await?)
         {
             return Err(Error::AlreadyExists(Taken::Name));
         }
@@ -308,7 +313,7 @@ impl Scene {
                 .tx
                 .count_live_tokens_by_user(tenant_id, user_id, now)
                 .await?;
-            if live >= i64::from(most) {
+            if live + self.together.count(user_id) >= i64::from(most) {
                 return Err(Error::TokenLimit { most });
             }
         }

@@ -14,10 +14,12 @@ pub mod explain;
 pub mod exposed;
 mod grant;
 pub mod hasher;
+pub mod import;
 pub mod introspect;
 pub mod keyring;
 pub mod list;
 pub mod members;
+mod recognise;
 mod replica;
 pub mod requests;
 pub mod revoke;
@@ -26,8 +28,10 @@ pub mod revoke_batch;
 pub mod rotate;
 mod scene;
 pub mod scopes;
+mod suspects;
 pub mod sweeper;
 pub mod tenants;
+mod together;
 pub mod update;
 mod upgrade;
 mod usage;
@@ -58,6 +62,7 @@ use self::hasher::Hasher;
 use self::keyring::Keyring;
 use self::replica::Replica;
 use self::requests::RequestId;
+use self::suspects::Suspects;
 use self::upgrade::Upgrades;
 use self::usage::Uses;
 use self::verify::InFlight;
@@ -84,6 +89,7 @@ pub struct Authority {
     replica: Replica,
     hasher: Hasher,
     in_flight: InFlight,
+    suspects: Suspects,
     upgrades: Upgrades,
     uses: Uses,
     /// Told when what is to be flushed has no room any more.
@@ -160,6 +166,7 @@ impl Authority {
             keyring: ArcSwap::from_pointee(keyring),
             hasher,
             in_flight: InFlight::default(),
+            suspects: Suspects::default(),
             upgrades: Upgrades::default(),
             uses: Uses::default(),
             flush_wanted: Notify::new(),

@@ -53,6 +53,7 @@ mutations! {
     RotateCurrentTokenRequest of "active",
     BatchRevokeTokensRequest,
     RevokeAllTokensRequest,
+    ImportTokensRequest,
     RevokeCurrentTokenRequest of "active",
     CreateTenantRequest,
     UpdateTenantRequest,

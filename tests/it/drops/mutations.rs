@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use token_authority::app::{World, open_authority};
 use token_authority::authority::access::{Effect, Rpc};
 use token_authority::authority::create::CreateToken;
+use token_authority::authority::import::{ImportTokens, ImportedToken};
 use token_authority::authority::requests::RequestId;
 use token_authority::authority::revoke::{RevokeCurrentToken, RevokeToken};
 use token_authority::authority::revoke_all::RevokeAllTokens;
@@ -30,6 +31,7 @@ use token_authority::domain::token::{Kind, RevokeReason};
 use tokio::time::Instant;
 
 use super::relay;
+use crate::support::import::hint_and_hash;
 use crate::support::{Backend, Database, ManualClock, SeededEntropy};
 
 /// An authority that nobody else reaches, over a database of its own.
@@ -183,6 +185,9 @@ impl Installation {
             }
             Rpc::BatchRevokeTokens => {
                 mutation!(a.batch_revoke_tokens(by_operator, several(tenant_id, token_id)))
+            }
+            Rpc::ImportTokens => {
+                mutation!(a.import_tokens(by_operator, imported(tenant_id, user_id)))
             }
             Rpc::RevokeAllTokens => {
                 mutation!(a.revoke_all_tokens(by_operator, all(tenant_id)))
@@ -354,6 +359,24 @@ fn token(tenant_id: &str, user_id: &str) -> CreateToken {
         agent_id: String::new(),
         labels: Labels::new(),
         violations: Violations::default(),
+    }
+}
+
+fn imported(tenant_id: &str, user_id: &str) -> ImportTokens {
+    let (hint, secret_hash) = hint_and_hash(tenant_id);
+    let token = ImportedToken {
+        token: CreateToken {
+            name: String::from("imported"),
+            ..token(tenant_id, user_id)
+        },
+        secret_hash,
+        hint,
+        created_at: None,
+    };
+    ImportTokens {
+        tenant_id: tenant_id.into(),
+        hint_length: 32,
+        tokens: vec![token],
     }
 }
 
