@@ -8,6 +8,7 @@ mod create_token_grant;
 mod explain_token;
 mod get_token;
 mod import_tokens;
+mod import_tokens_measured;
 mod import_tokens_used;
 mod import_tokens_wrong;
 mod introspect;
