@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test crash audit-load measure-revoke-all measure-telemetry oidc check fmt docs proto-baseline
+.PHONY: help build quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry oidc check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,9 @@ crash: ## kill the server 200 times on each database; CRASH_SEED=N for other mom
 
 audit-load: ## verify the audit log after 10,000 mutations at once, on both databases
 	AUDIT_MUTATIONS=10000 scripts/with-postgres.sh cargo test --locked --test it audit::
+
+measure-import: ## print what the first uses of imported tokens cost those who introspect others
+	scripts/with-postgres.sh cargo test --locked --test it import_tokens_measured -- --ignored --nocapture --test-threads 1
 
 measure-revoke-all: ## print what revoking 10 and 50,000 tokens at once takes, on both databases
 	scripts/with-postgres.sh cargo test --locked --test it revoke_all_tokens_many::measure -- --ignored --nocapture --test-threads 1

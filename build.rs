@@ -3,9 +3,10 @@ use std::path::PathBuf;
 
 /// Messages that carry a value: their `Debug` is written by hand in `src/pb.rs`,
 /// because prost prints fields even where they are marked `debug_redact`.
-const REDACTED: [&str; 10] = [
+const REDACTED: [&str; 11] = [
     "tokenauthority.v1.IntrospectRequest",
     "tokenauthority.v1.CreateTokenResponse",
+    "tokenauthority.v1.ImportedToken",
     "tokenauthority.v1.ListTokensRequest",
     "tokenauthority.v1.RotateTokenResponse",
     "tokenauthority.v1.RotateCurrentTokenResponse",

@@ -63,6 +63,33 @@ impl fmt::Debug for RotateCurrentTokenResponse {
     }
 }
 
+impl fmt::Debug for ImportedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImportedToken")
+            .field("secret_hash", &REDACTED)
+            .field("hint", &REDACTED)
+            .field("user_id", &self.user_id)
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("scopes", &self.scopes)
+            .field("profile", &self.profile)
+            .field("expiry", &self.expiry)
+            .field("agent_id", &self.agent_id)
+            .field("labels", &self.labels)
+            .field("create_time", &self.create_time)
+            .finish()
+    }
+}
+
+impl fmt::Debug for imported_token::Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExpireTime(at) => f.debug_tuple("ExpireTime").field(at).finish(),
+            Self::Ttl(ttl) => f.debug_tuple("Ttl").field(ttl).finish(),
+        }
+    }
+}
+
 impl fmt::Debug for ListTokensRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListTokensRequest")

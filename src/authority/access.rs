@@ -112,6 +112,7 @@ table! {
     RevokeToken:        "TokenService",          TokensWrite,   Mutates;
     BatchRevokeTokens:  "TokenService",          TokensWrite,   Mutates;
     RevokeAllTokens:    "TokenService",          TenantAdmin,   Mutates;
+    ImportTokens:       "TokenService",          TenantAdmin,   Mutates;
 
     WhoAmI:             "SelfService",           Authenticated, Reads;
     RotateCurrentToken: "SelfService",           Authenticated, Mutates;

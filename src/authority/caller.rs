@@ -7,6 +7,7 @@ use super::sessions::Vouched;
 use super::{Authority, Error};
 use crate::domain::audit::By;
 use crate::domain::catalog::Catalog;
+use crate::domain::foreign::AnyValue;
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::introspection::{Inactive, Record};
 use crate::domain::principal::{Role, User};
@@ -14,7 +15,7 @@ use crate::domain::reason::Obstacle;
 use crate::domain::scope::{Permission, ScopeName, ScopeSet};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Use};
-use crate::domain::value::{TokenValue, presented};
+use crate::domain::value::presented;
 
 /// A caller and what it may do, as of when it was authenticated.
 #[derive(Clone, Debug)]
@@ -243,26 +244,20 @@ impl Authority {
         credential: &str,
     ) -> Result<Result<Caller, Unauthenticated>, Error> {
         let inactive = |reason| Ok(Err(Unauthenticated::Inactive(reason)));
-        let Ok(value) = presented(credential).parse::<TokenValue>() else {
+        let Ok(value) = presented(credential).parse::<AnyValue>() else {
             return inactive(Inactive::Malformed);
         };
-        let found = self.store.find_record_by_lookup(value.lookup()).await?;
-        self.see(found.head);
-        let Some((record, verifier)) = found.record else {
-            return inactive(Inactive::Unknown);
+        let (_, candidates) = self.find_candidates(&value).await?;
+        let (record, verifier) = match self.recognise(&value, candidates).await? {
+            Ok(recognised) => recognised,
+            Err(reason) => return inactive(reason),
         };
-        if !self
-            .verify(&value, &verifier, &record.token.tenant_id)
-            .await?
-        {
-            return inactive(Inactive::WrongSecret);
-        }
         let now = self.clock.now();
         if record.token.is_over(verifier.ends_at, now) {
             self.note_ended_use(&record, &verifier, None, None).await;
             return inactive(Inactive::ValueEnded);
         }
-        if let Some(reason) = record.inactive(value.prefix(), now) {
+        if let Some(reason) = record.inactive(&value, now) {
             return inactive(reason);
         }
         if record.token.kind == Kind::Webhook {

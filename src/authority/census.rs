@@ -28,6 +28,8 @@ pub struct Census {
     pub unused: i64,
     /// The values whose fingerprint is under each key.
     pub fingerprints: Vec<(KeyId, i64)>,
+    /// The live tokens that were imported and whose value was not presented yet.
+    pub imports_pending: i64,
     /// When it was taken.
     pub taken_at: Timestamp,
 }
@@ -46,6 +48,7 @@ impl Authority {
         let mut tx = self.store.snapshot().await?;
         let counted = tx.count_tokens(now, within, unused_since).await?;
         let fingerprints = tx.list_fingerprint_keys().await?;
+        let imports_pending = tx.count_imports_pending(now).await?;
         // Also those of which there are none: a series that ends is not one at zero.
         let each = Kind::ALL
             .iter()
@@ -55,6 +58,7 @@ impl Authority {
             expiring: [0; 3],
             unused: 0,
             fingerprints,
+            imports_pending,
             taken_at: now,
         };
         for Counted {

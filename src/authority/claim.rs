@@ -11,6 +11,7 @@ use super::access::{self, Rpc};
 use super::counters::Claim;
 use super::create::CreateToken;
 use super::scene::Scene;
+use super::together::Together;
 use super::{Authority, Caller, Error, OpenCall, Shown};
 use crate::domain::audit::{Act, Origin};
 use crate::domain::change::{Change, Revision, Version};
@@ -236,6 +237,7 @@ impl Authority {
             reach: reach.map_err(|_| lost)?,
             now,
             call: None,
+            together: Together::default(),
         };
         let new_user = invite.new_user.as_ref();
         let fit = scene.check_invitee(invite.user_id, new_user).await;

@@ -17,6 +17,10 @@ pub struct Counters {
     pub unauthenticated: Each<Unauthenticated, { Unauthenticated::COUNT }>,
     /// Values that bcrypt verified, or found wrong.
     pub bcrypt_verifications: Counter,
+    /// Wrong values that bcrypt had found wrong before, and did not judge again.
+    pub wrong_values_recalled: Counter,
+    /// Tokens that were imported.
+    pub tokens_imported: Counter,
     /// Fingerprints that were written in place of none, or of one under an older key.
     pub fingerprints_upgraded: Counter,
     /// Fingerprints that there was no room to remember; the next use of the value

@@ -139,7 +139,7 @@ impl Authority {
 
 impl Scene {
     /// Returns a member as the owner of a token.
-    async fn owner(&mut self, user_id: UserId) -> Result<Owner, Error> {
+    pub(super) async fn owner(&mut self, user_id: UserId) -> Result<Owner, Error> {
         let tenant_id = &self.tenant.tenant_id;
         let member = self.tx.find_membership(tenant_id, user_id).await?;
         let user = self.tx.find_user(user_id).await?;
@@ -154,7 +154,11 @@ impl Scene {
     }
 
     /// Judges what is asked for, and returns the token to be.
-    async fn plan(&mut self, command: &CreateToken, token_id: TokenId) -> Result<NewToken, Error> {
+    pub(super) async fn plan(
+        &mut self,
+        command: &CreateToken,
+        token_id: TokenId,
+    ) -> Result<NewToken, Error> {
         self.check_may_mint()?;
         let mut violations = command.violations.clone();
         let whom = self.whom(command, &mut violations).await?;
@@ -337,10 +341,11 @@ impl Scene {
             ..
         } = token;
         if policy.unique_names
-            && self
-                .tx
-                .is_token_name_taken(tenant_id, *user_id, *kind, name, *token_id)
-                .await?
+            && (self.together.has_name(token)
+                || self
+                    .tx
+                    .is_token_name_taken(tenant_id, *user_id, *kind, name, *token_id)
+                    .await?)
         {
             return Err(Error::AlreadyExists(Taken::Name));
         }
@@ -350,7 +355,7 @@ impl Scene {
                 .tx
                 .count_live_tokens_by_user(tenant_id, user_id, now)
                 .await?;
-            if live >= i64::from(most) {
+            if live + self.together.count(user_id) >= i64::from(most) {
                 return Err(Error::TokenLimit { most });
             }
         }

@@ -2,18 +2,20 @@
 
 use super::access::Rpc;
 use super::introspect::required_scopes;
+use super::recognise::candidates_in;
 use super::scene::{Scene, shown};
 use super::update::parse_token_id;
 use super::{Authority, Call, Error, Shown, named_tenant};
 use crate::domain::change::Revision;
 use crate::domain::explanation::{Explained, Explanation};
+use crate::domain::foreign::AnyValue;
 use crate::domain::ids::TokenId;
 use crate::domain::introspection::{Inactive, Record, Verifier};
 use crate::domain::reason::{Field, Violations};
 use crate::domain::scope::ScopeSet;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Token};
-use crate::domain::value::{TokenValue, presented};
+use crate::domain::value::presented;
 
 /// What is to be explained.
 #[derive(Clone)]
@@ -153,26 +155,32 @@ impl Authority {
         text: &str,
         kind: Option<Kind>,
     ) -> Result<Found, Error> {
-        let Ok(value) = presented(text).parse::<TokenValue>() else {
+        let Ok(value) = presented(text).parse::<AnyValue>() else {
             return Ok(Found::nothing(Inactive::Malformed));
         };
         let now = scene.now;
-        let found = scene.tx.find_record_by_lookup(value.lookup()).await?.record;
-        let found = found.filter(|(record, _)| scene.reaches(&record.token, kind));
-        let Some((record, verifier)) = found else {
-            return Ok(Found::nothing(Inactive::Unknown));
-        };
-        let token = scene.token(record.token.token_id, kind).await?;
+        let mut candidates = candidates_in(&mut scene.tx, &value).await?;
+        if candidates.is_empty() && matches!(value, AnyValue::Foreign(_)) {
+            return Ok(Found::nothing(Inactive::Malformed));
+        }
+        candidates.retain(|(record, _)| scene.reaches(&record.token, kind));
+        let mut tokens = Vec::with_capacity(candidates.len());
+        for (record, _) in &candidates {
+            tokens.push(scene.token(record.token.token_id, kind).await?);
+        }
         // A hash may take its time, and others wait for the connection.
         drop(scene);
-        let tenant_id = &record.token.tenant_id;
-        if !self.verify(&value, &verifier, tenant_id).await? {
+        let Ok((record, verifier)) = self.recognise(&value, candidates).await? else {
             return Ok(Found::nothing(Inactive::Unknown));
-        }
+        };
+        let token = tokens
+            .into_iter()
+            .find(|token| token.token_id == record.token.token_id)
+            .ok_or_else(|| Error::internal("a candidate without its token"))?;
         let state = state(&record, &verifier, now);
         let inactive = match state {
             ValueState::Ended(_) => Some(Inactive::ValueEnded),
-            ValueState::Current | ValueState::InGrace(_) => record.inactive(value.prefix(), now),
+            ValueState::Current | ValueState::InGrace(_) => record.inactive(&value, now),
         };
         Ok(Found {
             inactive,

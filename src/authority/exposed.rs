@@ -9,14 +9,16 @@ use tokio::time::timeout_at;
 
 use super::access::Rpc;
 use super::counters::SecurityEvent;
+use super::recognise::candidates_in;
 use super::scene::lost_row;
 use super::{Authority, Error, OpenCall};
 use crate::domain::audit::{Act, Origin};
 use crate::domain::change::Change;
+use crate::domain::foreign::AnyValue;
 use crate::domain::introspection::{Record, Verifier};
 use crate::domain::time::Timestamp;
 use crate::domain::token::RevokeReason;
-use crate::domain::value::{TokenValue, presented};
+use crate::domain::value::presented;
 use crate::store::Tx;
 
 /// The calls that are served at once, at most: anybody may make them, and each asks the
@@ -46,7 +48,7 @@ impl Authority {
         value: &str,
     ) -> Result<(), Error> {
         // Garbage neither reaches the store nor takes a place from anybody.
-        let Ok(value) = presented(value).parse::<TokenValue>() else {
+        let Ok(value) = presented(value).parse::<AnyValue>() else {
             return Ok(());
         };
         // Before anything is known of the value, so that this tells nothing of it.
@@ -60,8 +62,9 @@ impl Authority {
         let locked = timeout_at(call.deadline, self.lock_record(&record)).await;
         let mut tx = locked.map_err(|_| Error::DeadlineExceeded)??;
         let now = self.clock.now();
-        let found = tx.find_record_by_lookup(value.lookup()).await?.record;
-        let found = found.filter(|(_, found)| found.secret_id == verifier.secret_id);
+        let found = candidates_in(&mut tx, &value).await?.into_iter();
+        let mut found = found.filter(|(_, found)| found.secret_id == verifier.secret_id);
+        let found = found.next();
         let Some((record, _)) = found.filter(|found| is_good(found, &value, now)) else {
             return Ok(());
         };
@@ -91,23 +94,18 @@ impl Authority {
     /// Returns the record of a value that is good now, and what verified it.
     async fn proof(
         self: &Arc<Self>,
-        value: &TokenValue,
+        value: &AnyValue,
     ) -> Result<Option<(Record, Verifier)>, Error> {
-        let found = self.store.find_record_by_lookup(value.lookup()).await?;
-        self.see(found.head);
-        let Some((record, verifier)) = found.record else {
-            return Ok(None);
-        };
-        let tenant_id = &record.token.tenant_id;
-        match self.verify(value, &verifier, tenant_id).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
+        let (_, candidates) = self.find_candidates(value).await?;
+        let (record, verifier) = match self.recognise(value, candidates).await {
+            Ok(Ok(recognised)) => recognised,
+            Ok(Err(_)) => return Ok(None),
             // Only a known lookup comes so far: it is told as the bound of all.
             Err(Error::HashingBusy { retry_after }) => {
                 return Err(Error::RateLimited { retry_after });
             }
             Err(error) => return Err(error),
-        }
+        };
         let now = self.clock.now();
         if record.token.is_over(verifier.ends_at, now) {
             self.note_ended_use(&record, &verifier, None, None).await;
@@ -132,6 +130,6 @@ impl Authority {
 
 /// Returns whether a verified value is good now. One that is over proves nothing: who
 /// held it once may have lost it since.
-fn is_good((record, verifier): &(Record, Verifier), value: &TokenValue, now: Timestamp) -> bool {
-    !record.token.is_over(verifier.ends_at, now) && record.inactive(value.prefix(), now).is_none()
+fn is_good((record, verifier): &(Record, Verifier), value: &AnyValue, now: Timestamp) -> bool {
+    !record.token.is_over(verifier.ends_at, now) && record.inactive(value, now).is_none()
 }

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Error;
+use crate::domain::bounds;
 use crate::domain::entropy::{self, Entropy};
 use crate::domain::fingerprint::SecretHash;
 use crate::domain::ids::TenantId;
+use crate::domain::reason::Field;
 use crate::tally::{Counter, Distribution, Times};
 
 /// The lowest cost that bcrypt knows: for tests.
@@ -82,12 +84,40 @@ impl Job {
                 let _ = tell.send(hash.map_err(|_| Failed));
             }
             Self::Verify { secret, hash, tell } => {
-                let matches = bcrypt::non_truncating_verify(&secret, hash.expose());
+                let matches = matches(&secret, &hash);
                 done();
                 let _ = tell.send(matches.map_err(|_| Failed));
             }
         }
     }
+}
+
+/// Returns whether the secret is the hash's. bcrypt takes 72 bytes and cuts off the rest;
+/// where nothing is left, nothing is cut off, though the crate takes the end of the text
+/// for a byte.
+fn matches(secret: &str, hash: &SecretHash) -> bcrypt::BcryptResult<bool> {
+    if secret.len() == bounds::FOREIGN_BYTES {
+        return bcrypt::verify(secret, hash.expose());
+    }
+    bcrypt::non_truncating_verify(secret, hash.expose())
+}
+
+/// Reads an imported hash: of `$2a$`, `$2b$` or `$2y$`, and of a cost that this service's
+/// threads are meant for.
+pub(super) fn read_hash(text: String, own_cost: u32) -> Result<SecretHash, Field> {
+    let known = ["$2a$", "$2b$", "$2y$"]
+        .iter()
+        .filter_map(|version| text.strip_prefix(version))
+        .any(|rest| rest.bytes().take(2).all(|byte| byte.is_ascii_digit()));
+    let parts: bcrypt::HashParts = text.parse().map_err(|_| Field::InvalidHash)?;
+    if !known {
+        return Err(Field::InvalidHash);
+    }
+    let most = own_cost.max(*bounds::IMPORTED_COST.end());
+    if !(*bounds::IMPORTED_COST.start()..=most).contains(&parts.get_cost()) {
+        return Err(Field::HashCost);
+    }
+    Ok(SecretHash::new(text))
 }
 
 /// A job that waits, and since when.
@@ -293,6 +323,11 @@ impl Hasher {
         told.await
             .map_err(Error::internal)?
             .map_err(Error::internal)
+    }
+
+    /// Returns the cost of what is hashed here.
+    pub(super) fn cost(&self) -> u32 {
+        self.shared.settings.cost
     }
 
     /// Returns what there is to do, and what was done.

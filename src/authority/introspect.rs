@@ -7,13 +7,14 @@ use super::counters::Outcome;
 use super::{Authority, Caller, Error};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
+use crate::domain::foreign::AnyValue;
 use crate::domain::ids::TenantId;
 use crate::domain::introspection::{Inactive, Introspection, Question};
 use crate::domain::reason::{Field, Violations};
 use crate::domain::scope::{ScopeName, ScopeSet};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Use};
-use crate::domain::value::{TokenValue, presented};
+use crate::domain::value::presented;
 
 /// What is asked for.
 #[derive(Clone)]
@@ -82,7 +83,7 @@ impl Authority {
         };
         let inactive = |reason| Introspection::Inactive(reason);
 
-        let Ok(value) = presented(&command.token).parse::<TokenValue>() else {
+        let Ok(value) = presented(&command.token).parse::<AnyValue>() else {
             // Garbage never reaches the store, unless a revision is to be checked.
             let revision = match asked.min_revision {
                 None => self.seen(),
@@ -98,28 +99,14 @@ impl Authority {
                 self.clock.now(),
             ));
         };
-        let found = self.store.find_record_by_lookup(value.lookup()).await?;
-        let revision = self.see(found.head);
+        let (revision, candidates) = self.find_candidates(&value).await?;
         if let Some(least) = &asked.min_revision {
             check_revision(least, &revision)?;
         }
-        let Some((record, verifier)) = found.record else {
-            return Ok(answer(
-                inactive(Inactive::Unknown),
-                revision,
-                self.clock.now(),
-            ));
+        let (record, verifier) = match self.recognise(&value, candidates).await? {
+            Ok(recognised) => recognised,
+            Err(reason) => return Ok(answer(inactive(reason), revision, self.clock.now())),
         };
-        if !self
-            .verify(&value, &verifier, &record.token.tenant_id)
-            .await?
-        {
-            return Ok(answer(
-                inactive(Inactive::WrongSecret),
-                revision,
-                self.clock.now(),
-            ));
-        }
         // Not before: a hash may have waited for its turn, and an end have passed.
         let now = self.clock.now();
         let bound = caller
@@ -133,7 +120,7 @@ impl Authority {
             return Ok(answer(inactive(Inactive::ValueEnded), revision, now));
         }
         let introspection = if bound {
-            asked.question.judge(record, value.prefix(), now)
+            asked.question.judge(record, &value, now)
         } else {
             inactive(Inactive::OtherTenant)
         };

@@ -5,6 +5,7 @@ use super::scene::shown;
 use super::update::token_id;
 use super::{Authority, Call, Error, Shown, named_tenant};
 use crate::domain::bounds;
+use crate::domain::foreign;
 use crate::domain::ids::{TokenId, UserId};
 use crate::domain::reason::{Field, Violations};
 use crate::domain::text;
@@ -95,10 +96,12 @@ impl Authority {
             }
         };
         let hint = value::searchable_hint(&scene.tenant.prefix, &command.hint);
+        let beginning = foreign::beginning(value::presented(&command.hint));
         let filter = TokenFilter {
             kind: command.kind,
             user_id,
             name_contains: name,
+            beginning: (!hint.is_empty()).then(|| beginning.to_owned()),
             hint: (!hint.is_empty()).then_some(hint),
             expires_before: command.expires_before,
             unused_since: command.unused_since,

@@ -15,11 +15,13 @@ pub mod explain;
 pub mod exposed;
 mod grant;
 pub mod hasher;
+pub mod import;
 pub mod introspect;
 pub mod invites;
 pub mod keyring;
 pub mod list;
 pub mod members;
+mod recognise;
 mod replica;
 pub mod requests;
 pub mod revoke;
@@ -29,8 +31,10 @@ pub mod rotate;
 mod scene;
 pub mod scopes;
 pub mod sessions;
+mod suspects;
 pub mod sweeper;
 pub mod tenants;
+mod together;
 pub mod update;
 mod upgrade;
 mod usage;
@@ -63,6 +67,7 @@ use self::keyring::Keyring;
 use self::replica::Replica;
 use self::requests::RequestId;
 use self::sessions::Trusts;
+use self::suspects::Suspects;
 use self::upgrade::Upgrades;
 use self::usage::Uses;
 use self::verify::InFlight;
@@ -91,6 +96,7 @@ pub struct Authority {
     trusts: Trusts,
     hasher: Hasher,
     in_flight: InFlight,
+    suspects: Suspects,
     upgrades: Upgrades,
     uses: Uses,
     /// Told when what is to be flushed has no room any more.
@@ -169,6 +175,7 @@ impl Authority {
             keyring: ArcSwap::from_pointee(keyring),
             hasher,
             in_flight: InFlight::default(),
+            suspects: Suspects::default(),
             upgrades: Upgrades::default(),
             uses: Uses::default(),
             flush_wanted: Notify::new(),

@@ -8,6 +8,7 @@ use tokio::time::timeout_at;
 
 use super::access::{self, Reach, Rpc};
 use super::caller::Presented;
+use super::together::Together;
 use super::{Authority, Call, Caller, Error, Shown, requests};
 use crate::domain::audit::{Act, Origin};
 use crate::domain::bounds;
@@ -31,6 +32,8 @@ pub(super) struct Scene {
     pub now: Timestamp,
     /// The call that changes something; none that looks.
     pub call: Option<Call>,
+    /// What is created in it together.
+    pub together: Together,
 }
 
 /// What a scene comes to.
@@ -90,6 +93,7 @@ impl Authority {
             reach,
             now: self.clock.now(),
             call: None,
+            together: Together::default(),
         })
     }
 
@@ -160,6 +164,7 @@ impl Authority {
             reach,
             now,
             call: Some(call.clone()),
+            together: Together::default(),
         })
     }
 
@@ -295,6 +300,9 @@ impl Scene {
 
     /// Returns the tenant's catalog.
     pub(super) async fn catalog(&mut self) -> Result<Catalog, Error> {
+        if let Some(catalog) = self.together.catalog() {
+            return Ok(catalog.clone());
+        }
         Ok(self.tx.get_catalog(&self.tenant.tenant_id).await?.catalog)
     }
 

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::suspects::Suspect;
 use super::upgrade::{Stage, Upgrade};
 use super::{Authority, Error};
 use crate::domain::fingerprint::{Fingerprint, KeyId};
-use crate::domain::ids::{SecretId, TenantId};
+use crate::domain::ids::TenantId;
 use crate::domain::introspection::Verifier;
 use crate::domain::invite;
-use crate::domain::value::TokenValue;
+use crate::domain::value::{Secret, TokenValue};
 
-/// One verification by bcrypt: of a row, against a presented secret, known here by
-/// its fingerprint so that the secret itself is not kept.
-type Flight = (SecretId, [u8; 32]);
+/// One verification by bcrypt.
+type Flight = Suspect;
 
 /// The verifications by bcrypt that are under way: who comes for the same joins.
 #[derive(Debug, Default)]
@@ -58,23 +58,31 @@ impl Drop for Seat<'_> {
 impl Authority {
     /// Returns the value's fingerprint under the current key, and that key.
     pub(super) fn fingerprint(&self, value: &TokenValue) -> (KeyId, Fingerprint) {
-        let ring = self.keyring.load();
-        let key = ring.current();
-        (key.id().clone(), key.fingerprint(value.secret()))
+        self.fingerprint_of(value.secret())
     }
 
-    /// Returns whether the value's secret is the one that the row verifies.
+    fn fingerprint_of(&self, secret: &Secret) -> (KeyId, Fingerprint) {
+        let ring = self.keyring.load();
+        let key = ring.current();
+        (key.id().clone(), key.fingerprint(secret))
+    }
+
+    /// Returns whether the secret is the one that the row verifies.
     pub(super) async fn verify(
         &self,
-        value: &TokenValue,
+        secret: &Secret,
         verifier: &Verifier,
         tenant_id: &TenantId,
     ) -> Result<bool, Error> {
-        if let Some(good) = self.compare(value, verifier) {
+        if let Some(good) = self.compare(secret, verifier) {
             return Ok(good);
         }
-        let fresh = self.fingerprint(value);
+        let fresh = self.fingerprint_of(secret);
         let flight = (verifier.secret_id, *fresh.1.as_bytes());
+        if self.suspects.is_wrong(&flight) {
+            self.counters.wrong_values_recalled.add(1);
+            return Ok(false);
+        }
         let cell = self.in_flight.join(flight);
         let seat = Seat {
             in_flight: &self.in_flight,
@@ -83,15 +91,17 @@ impl Authority {
         };
         let outcome = seat.cell.get_or_try_init(|| async {
             // A flight may have landed since; it left what it learned.
-            if let Some(good) = self.compare(value, verifier) {
+            if let Some(good) = self.compare(secret, verifier) {
                 return Ok(good);
             }
-            let secret = value.secret().expose();
+            let _place = self.suspects.enter(verifier.secret_id)?;
             let hash = &verifier.secret_hash;
             self.counters.bcrypt_verifications.add(1);
-            let good = self.hasher.verify(tenant_id, secret, hash).await?;
+            let good = self.hasher.verify(tenant_id, secret.expose(), hash).await?;
             if good {
                 self.upgrade(verifier, fresh);
+            } else {
+                self.suspects.remember(flight);
             }
             Ok::<bool, Error>(good)
         });
@@ -118,16 +128,15 @@ impl Authority {
     /// Judges a value by its row's fingerprint, or by the one that is remembered for
     /// it; `None` where the ring lacks their keys. Where it is good, the current key
     /// takes an older one's place.
-    fn compare(&self, value: &TokenValue, verifier: &Verifier) -> Option<bool> {
+    pub(super) fn compare(&self, secret: &Secret, verifier: &Verifier) -> Option<bool> {
         let ring = self.keyring.load();
-        let secret = value.secret();
         if let Some((key_id, fingerprint)) = &verifier.fingerprint
             && let Some(key) = ring.get(key_id)
         {
             let good = key.fingerprint(secret) == *fingerprint;
             let older = key_id.name() < ring.current().id().name();
             if good && older && !self.upgrades.has(verifier.secret_id) {
-                self.upgrade(verifier, self.fingerprint(value));
+                self.upgrade(verifier, self.fingerprint_of(secret));
             }
             return Some(good);
         }

@@ -225,8 +225,8 @@ pub struct Limits {
     /// Bytes of a message.
     #[schemars(range(min = 65_536, max = 16_777_216))]
     pub message_bytes: usize,
-    /// Bytes of a message of `IntrospectionService`, which has batches; not less than
-    /// `message_bytes`.
+    /// Bytes of a message of `IntrospectionService` or `TokenService`, which have batches;
+    /// not less than `message_bytes`.
     #[schemars(range(min = 65_536, max = 33_554_432))]
     pub batch_message_bytes: usize,
     /// Bytes of a call's metadata.

@@ -19,6 +19,16 @@ pub const INLINE_JWKS_BYTES: usize = 16 * 1024;
 pub const TRUST_ITEMS: usize = 20;
 /// The tenants whose own trusts have one issuer, at most.
 pub const TENANTS_OF_ISSUER: u32 = 200;
+/// The bytes of a value that another system made, at most: bcrypt takes no more.
+pub const FOREIGN_BYTES: usize = 72;
+/// How much of such a value its hint shows, in characters.
+pub const HINT_LENGTHS: RangeInclusive<usize> = 4..=32;
+/// The lengths that the hints of a tenant's imported values have, at most.
+pub const HINT_LENGTHS_MOST: usize = 8;
+/// The imported values of one hint, at most: each may cost a presented one a bcrypt.
+pub const VALUES_OF_HINT: usize = 4;
+/// The cost of an imported hash; more is taken where the operator's own hashes have it.
+pub const IMPORTED_COST: RangeInclusive<u32> = 4..=12;
 /// The characters of a name or display name, at most.
 pub const NAME_CHARS: usize = 100;
 /// The characters of a description, or of the text beside a reason, at most.

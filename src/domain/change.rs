@@ -62,6 +62,9 @@ impl FromStr for Revision {
 pub enum Change {
     /// A token was created: its lookup is no longer unknown.
     TokenCreated(TenantId, TokenId),
+    /// Tokens of a tenant were created, the first of which has this id: too many to be
+    /// logged one by one. It is logged as a change of the tenant.
+    TokensCreated(TenantId, TokenId),
     /// A token's record was altered.
     TokenChanged(TenantId, TokenId),
     /// A user was altered, suspended or resumed: all its tokens in every tenant.
@@ -82,7 +85,7 @@ impl Change {
             Self::TokenChanged(..) => "token_changed",
             Self::UserChanged(..) => "user_changed",
             Self::MemberChanged(..) => "member_changed",
-            Self::TenantChanged(..) => "tenant_changed",
+            Self::TenantChanged(..) | Self::TokensCreated(..) => "tenant_changed",
             Self::CatalogChanged(..) => "catalog_changed",
         }
     }
@@ -91,6 +94,7 @@ impl Change {
     pub fn tenant_id(&self) -> Option<&TenantId> {
         match self {
             Self::TokenCreated(tenant_id, _)
+            | Self::TokensCreated(tenant_id, _)
             | Self::TokenChanged(tenant_id, _)
             | Self::MemberChanged(tenant_id, _)
             | Self::TenantChanged(tenant_id)
@@ -104,6 +108,7 @@ impl Change {
         match self {
             Self::UserChanged(user_id) | Self::MemberChanged(_, user_id) => Some(*user_id),
             Self::TokenCreated(..)
+            | Self::TokensCreated(..)
             | Self::TokenChanged(..)
             | Self::TenantChanged(_)
             | Self::CatalogChanged(_) => None,
@@ -115,6 +120,7 @@ impl Change {
         match self {
             Self::TokenCreated(_, token_id) | Self::TokenChanged(_, token_id) => Some(*token_id),
             Self::UserChanged(_)
+            | Self::TokensCreated(..)
             | Self::MemberChanged(..)
             | Self::TenantChanged(_)
             | Self::CatalogChanged(_) => None,

@@ -2,6 +2,7 @@
 
 use super::catalog::{Catalog, Holder};
 use super::fingerprint::{Fingerprint, KeyId, SecretHash};
+use super::foreign::AnyValue;
 use super::ids::{SecretId, TenantId};
 use super::scope::ScopeSet;
 use super::time::Timestamp;
@@ -82,9 +83,9 @@ pub enum Inactive {
 
 impl Record {
     /// Returns why the token is inactive, whatever was asked; `None` when it is
-    /// active. `prefix` is the presented value's.
-    pub fn inactive(&self, prefix: &Prefix, now: Timestamp) -> Option<Inactive> {
-        if *prefix != self.tenant.prefix {
+    /// active.
+    pub fn inactive(&self, value: &AnyValue, now: Timestamp) -> Option<Inactive> {
+        if !value.is_under(&self.tenant.prefix) {
             return Some(Inactive::WrongPrefix);
         }
         self.dead(now)
@@ -170,8 +171,8 @@ pub enum Introspection {
 
 impl Question {
     /// Judges a record whose value has been verified and is not over.
-    pub fn judge(&self, record: Record, prefix: &Prefix, now: Timestamp) -> Introspection {
-        if let Some(reason) = record.inactive(prefix, now) {
+    pub fn judge(&self, record: Record, value: &AnyValue, now: Timestamp) -> Introspection {
+        if let Some(reason) = record.inactive(value, now) {
             return Introspection::Inactive(reason);
         }
         if self

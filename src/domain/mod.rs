@@ -9,6 +9,7 @@ pub mod change;
 pub mod entropy;
 pub mod explanation;
 pub mod fingerprint;
+pub mod foreign;
 pub mod ids;
 pub mod introspection;
 pub mod invite;

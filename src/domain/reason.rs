@@ -76,6 +76,16 @@ reasons! {
         OneOf = "ONE_OF_FIELDS", "only one of the fields may be given";
         UnknownTrust = "UNKNOWN_TRUST", "there is no such installation-wide trust";
         TrustTaken = "TRUST_TAKEN", "an installation-wide trust has this issuer and audience";
+        InvalidHint = "INVALID_HINT", "a hint is the first hint_length characters of the value, the tenant's prefix and more, printable ASCII without commas";
+        TooManyOfHint = "TOO_MANY_OF_HINT", "more than four imported values would have this hint";
+        TooManyHintLengths = "TOO_MANY_HINT_LENGTHS", "the hints of the tenant's imported values would have more than eight lengths";
+        InvalidHash = "INVALID_HASH", "the hash is none of bcrypt's: $2a$, $2b$ or $2y$, two digits of cost, $ and 53 characters";
+        HashCost = "HASH_COST_OUT_OF_RANGE", "the hash's cost is below 4, or above 12 and what this service hashes with";
+        AlreadyImported = "ALREADY_IMPORTED", "a token with this hash and hint is there already";
+        UnknownUser = "UNKNOWN_USER", "the tenant has no such member";
+        SuspendedUser = "SUSPENDED_USER", "the user is suspended";
+        NameInUse = "NAME_IN_USE", "the user has a token of this kind and name";
+        OverTokenLimit = "OVER_TOKEN_LIMIT", "the user would have more tokens than the tenant allows";
         AgentForOtherKind = "AGENT_FOR_OTHER_KIND", "only an AGENT token has an agent_id";
     }
 }
@@ -180,6 +190,11 @@ impl Violations {
         {
             self.add(format!("{field}.{inner}"), reason);
         }
+    }
+
+    /// Returns how many things are wrong, of those that are kept.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Returns whether nothing is wrong.

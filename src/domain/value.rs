@@ -47,6 +47,11 @@ pub enum ParsePrefixError {
 pub struct Prefix(String);
 
 impl Prefix {
+    /// Returns how many characters a prefix may have.
+    pub(super) fn widths() -> impl Iterator<Item = usize> {
+        2..=PREFIX_MAX
+    }
+
     /// Returns the prefix of the reserved tenant.
     pub fn authority() -> Self {
         Self(String::from("ta_"))
@@ -113,13 +118,18 @@ impl Lookup {
     }
 }
 
-/// The secret part of a value: 256 random bits in 43 characters. Cannot be
-/// printed.
+/// The secret part of a value: 256 random bits in 43 characters; of one that another
+/// system made, the whole. Cannot be printed.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Returns the 43 characters that bcrypt and HMAC take.
+    /// Takes a value that another system made.
+    pub(super) fn whole(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the characters that bcrypt and HMAC take.
     pub fn expose(&self) -> &str {
         &self.0
     }

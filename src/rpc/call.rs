@@ -66,6 +66,7 @@ mutations! {
     RotateCurrentTokenRequest of "active",
     BatchRevokeTokensRequest,
     RevokeAllTokensRequest,
+    ImportTokensRequest,
     RevokeCurrentTokenRequest of "active",
     CreateTenantRequest,
     UpdateTenantRequest,

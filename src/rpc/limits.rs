@@ -14,7 +14,7 @@ pub struct Limits {
     pub streams: u32,
     /// Bytes of a message.
     pub message_bytes: usize,
-    /// Bytes of a message of the service that has batches.
+    /// Bytes of a message of the services that have batches.
     pub batch_message_bytes: usize,
     /// Bytes of a call's metadata.
     pub metadata_bytes: u32,

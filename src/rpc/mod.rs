@@ -8,6 +8,7 @@ pub mod caller;
 pub(crate) mod chain;
 pub mod convert;
 pub mod error_table;
+mod import;
 pub mod incoming;
 pub mod introspection;
 pub mod invites;
@@ -99,7 +100,9 @@ pub fn router<H: Health>(
             IntrospectionServiceServer::new(introspection)
                 .max_decoding_message_size(limits.batch_message_bytes),
         )
-        .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(message))
+        .add_service(
+            TokenServiceServer::new(tokens).max_decoding_message_size(limits.batch_message_bytes),
+        )
         .add_service(SelfServiceServer::new(own).max_decoding_message_size(message))
         .add_service(TenantServiceServer::new(tenants).max_decoding_message_size(message))
         .add_service(UserServiceServer::new(users).max_decoding_message_size(message))

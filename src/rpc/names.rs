@@ -36,6 +36,7 @@ names! {
     RevokeTokenRequest,
     BatchRevokeTokensRequest,
     RevokeAllTokensRequest,
+    ImportTokensRequest,
     GetTenantRequest,
     UpdateTenantRequest,
     SuspendTenantRequest,

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::call::{clean, give, mutate, read};
 use super::convert::page::{self, List};
 use super::convert::{Mask, explanation, inward, outward};
+use super::import;
 use crate::authority::create::CreateToken;
 use crate::authority::explain::{ExplainToken, Subject};
 use crate::authority::list::ListTokens;
@@ -61,6 +62,13 @@ impl TokenService for Service {
             })
         })
         .await
+    }
+
+    async fn import_tokens(
+        &self,
+        request: Request<pb::ImportTokensRequest>,
+    ) -> Result<Response<pb::ImportTokensResponse>, Status> {
+        import::tokens(&self.0, request).await
     }
 
     async fn get_token(

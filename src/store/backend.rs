@@ -117,7 +117,17 @@ macro_rules! on_backend {
 
 /// Binds and fetches one row, on whichever pool serves reads.
 macro_rules! fetch_one {
-    ($db:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
+    ($($statement:tt)*) => { $crate::store::backend::fetch_by!(fetch_one, $($statement)*) };
+}
+
+/// Binds and fetches all rows, on whichever pool serves reads.
+macro_rules! fetch_rows {
+    ($($statement:tt)*) => { $crate::store::backend::fetch_by!(fetch_all, $($statement)*) };
+}
+
+/// Binds and fetches on whichever pool serves reads, by this method of a query.
+macro_rules! fetch_by {
+    ($fetch:ident, $db:expr, $row:ty, $sql:ident $(, $bind:expr)* $(,)?) => {{
         use tracing::Instrument as _;
         let asked_at = std::time::Instant::now();
         let span = $crate::store::span::of($db.system(), stringify!($sql));
@@ -127,7 +137,7 @@ macro_rules! fetch_one {
                     let mut conn = $pool.acquire().await?;
                     let access = $crate::store::counters::Access::Read;
                     $db.counters.waits.observe(access, asked_at.elapsed());
-                    let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .fetch_one(&mut *conn);
+                    let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .$fetch(&mut *conn);
                     $crate::store::backend::answered($db.patience, fetched).await
                 }
                 .instrument(span)
@@ -204,7 +214,7 @@ fn begun_in(pool: &PgPool, patience: Option<Duration>) -> Option<Duration> {
     patience.map(|patience| patience + pool.options().get_acquire_timeout())
 }
 
-pub(super) use {execute, fetch_all, fetch_one, fetch_optional, on_backend};
+pub(super) use {execute, fetch_all, fetch_by, fetch_one, fetch_optional, fetch_rows, on_backend};
 
 /// Waits for a connection, but not for ever: a server may take it and say nothing.
 async fn patiently<T>(

@@ -1,7 +1,7 @@
 //! How many tokens there are, for those who watch over a server.
 
-use super::backend::fetch_all;
-use super::row::corrupt;
+use super::backend::{fetch_all, fetch_optional};
+use super::row::{CountRow, corrupt};
 use super::token_row::revoked;
 use super::{Error, Tx};
 use crate::domain::time::Timestamp;
@@ -27,7 +27,21 @@ const COUNT_TOKENS: &str = concat!(
       ORDER BY c.kind, c.state"
 );
 
-pub(super) const STATEMENTS: &[(&str, &str)] = &[("count_tokens", COUNT_TOKENS)];
+/// The current values of live tokens that were imported and not presented since.
+const COUNT_IMPORTS_PENDING: &str = concat!(
+    "SELECT COUNT(*) AS count
+       FROM secrets s
+       JOIN tokens t ON t.token_id = s.token_id
+      WHERE s.lookup IS NULL AND s.fingerprint IS NULL AND s.ends_at IS NULL
+        AND (t.expires_at IS NULL OR t.expires_at > $1)
+        AND NOT ",
+    revoked!()
+);
+
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    ("count_tokens", COUNT_TOKENS),
+    ("count_imports_pending", COUNT_IMPORTS_PENDING),
+];
 
 /// The tokens of one kind in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +87,13 @@ impl TryFrom<CountedRow> for Counted {
 }
 
 impl Tx {
+    /// Counts the tokens that were imported, are neither revoked nor expired, and whose
+    /// value has no fingerprint yet.
+    pub async fn count_imports_pending(&mut self, now: Timestamp) -> Result<i64, Error> {
+        let row = fetch_optional!(self.inner, CountRow, COUNT_IMPORTS_PENDING, now.millis())?;
+        Ok(row.map_or(0, |row| row.count))
+    }
+
     /// Counts all tokens by kind and state; of each, how many expire before three
     /// instants, and how many were not used since one.
     pub async fn count_tokens(

@@ -41,6 +41,12 @@ const STAMP_TOKEN: &str = "
        SET created_number = $1
      WHERE token_id = $2 AND created_number = 0";
 
+/// Nobody else's token is without a number in this transaction's eyes.
+const STAMP_TOKENS_FROM: &str = "
+    UPDATE tokens
+       SET created_number = $1
+     WHERE tenant_id = $2 AND token_id >= $3 AND created_number = 0";
+
 /// By numbers and not by rows: who goes on after a number must have had all of it.
 const LIST_CHANGES: &str = "
     SELECT number, kind, tenant_id, user_id, token_id
@@ -55,6 +61,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_change", INSERT_CHANGE),
     ("insert_epoch", INSERT_EPOCH),
     ("stamp_token", STAMP_TOKEN),
+    ("stamp_tokens_from", STAMP_TOKENS_FROM),
     ("list_changes", LIST_CHANGES),
 ];
 
@@ -228,6 +235,9 @@ impl Tx {
             )?;
             if let Change::TokenCreated(_, token_id) = change {
                 execute!(self.inner, STAMP_TOKEN, number, token_id.uuid())?;
+            } else if let Change::TokensCreated(tenant_id, first) = change {
+                let (tenant_id, first) = (tenant_id.as_str(), first.uuid());
+                execute!(self.inner, STAMP_TOKENS_FROM, number, tenant_id, first)?;
             }
         }
         for (position, epoch) in (0i64..).zip(epochs) {

@@ -3,7 +3,7 @@
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::backend::{fetch_one, fetch_optional};
+use super::backend::{fetch_all, fetch_one, fetch_optional, fetch_rows};
 use super::row::{corrupt, optional_time};
 use super::scopes;
 use super::token_row::{TokenRow, token_columns, token_joins};
@@ -39,6 +39,33 @@ const FIND_RECORD_BY_LOOKUP: &str = concat!(
     " WHERE h.singleton = 1"
 );
 
+/// The imported values of which a text may be one: their hints begin it. Only hints of
+/// lengths that some tenant's have are looked for. At least one row comes, for the head.
+const FIND_RECORDS_BY_BEGINNING: &str = concat!(
+    "WITH widths(width) AS (VALUES (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14),
+                                   (15), (16), (17), (18), (19), (20), (21), (22), (23), (24),
+                                   (25), (26), (27), (28), (29), (30), (31), (32))
+     SELECT h.incarnation AS head_incarnation, h.number AS head_number,
+            s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at,
+            s.reused_at, ",
+    token_columns!(),
+    standing_columns!(),
+    " FROM log_head h
+      LEFT JOIN (SELECT i.secret_id, i.token_id, i.secret_hash, i.fingerprint,
+                        i.fingerprint_key, i.ends_at, i.reused_at
+                   FROM widths w
+                   JOIN secrets i ON i.hint = substr(CAST($1 AS TEXT), 1, w.width)
+                  WHERE length(i.hint) = w.width AND i.lookup IS NULL
+                    AND EXISTS (SELECT 1 FROM import_hints l WHERE l.hint_length = w.width)) s
+        ON h.singleton = 1
+      LEFT JOIN tokens t ON t.token_id = s.token_id
+      LEFT JOIN tenants n ON n.tenant_id = t.tenant_id
+      LEFT JOIN catalogs c ON c.tenant_id = t.tenant_id ",
+    token_joins!(),
+    " WHERE h.singleton = 1
+      ORDER BY s.secret_id"
+);
+
 const FIND_RECORD_BY_TOKEN: &str = concat!(
     "SELECT ",
     token_columns!(),
@@ -52,6 +79,7 @@ const FIND_RECORD_BY_TOKEN: &str = concat!(
 
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("find_record_by_lookup", FIND_RECORD_BY_LOOKUP),
+    ("find_records_by_beginning", FIND_RECORDS_BY_BEGINNING),
     ("find_record_by_token", FIND_RECORD_BY_TOKEN),
 ];
 
@@ -62,6 +90,15 @@ pub struct Found {
     pub head: Revision,
     /// The record and what verifies the value; `None` for an unknown lookup.
     pub record: Option<(Record, Verifier)>,
+}
+
+/// What one look at the store found of a value that may have been imported.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// The last change that the snapshot includes.
+    pub head: Revision,
+    /// Each record whose value it may be, and what verifies that; the earliest first.
+    pub records: Vec<(Record, Verifier)>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -175,7 +212,28 @@ impl TryFrom<FoundRow> for Found {
     }
 }
 
+impl Candidates {
+    fn of(rows: Vec<FoundRow>) -> Result<Self, Error> {
+        let mut head = None;
+        let mut records = Vec::new();
+        for row in rows {
+            let found = Found::try_from(row)?;
+            head.get_or_insert(found.head);
+            records.extend(found.record);
+        }
+        let head = head.ok_or_else(|| corrupt("log_head", "singleton"))?;
+        Ok(Self { head, records })
+    }
+}
+
 impl Store {
+    /// Returns what may be meant by a value that begins so, and the head, in one
+    /// statement.
+    pub async fn find_records_by_beginning(&self, beginning: &str) -> Result<Candidates, Error> {
+        let rows = fetch_rows!(self.db, FoundRow, FIND_RECORDS_BY_BEGINNING, beginning)?;
+        Candidates::of(rows)
+    }
+
     /// Returns what is known of a lookup, and the head, in one statement.
     pub async fn find_record_by_lookup(&self, lookup: &Lookup) -> Result<Found, Error> {
         let lookup = lookup.as_str();
@@ -185,6 +243,16 @@ impl Store {
 }
 
 impl Tx {
+    /// Returns what may be meant by a value that begins so, and the head, as of the
+    /// transaction's snapshot.
+    pub async fn find_records_by_beginning(
+        &mut self,
+        beginning: &str,
+    ) -> Result<Candidates, Error> {
+        let rows = fetch_all!(self.inner, FoundRow, FIND_RECORDS_BY_BEGINNING, beginning)?;
+        Candidates::of(rows)
+    }
+
     /// Returns what is known of a lookup, and the head, as of the transaction's snapshot.
     pub async fn find_record_by_lookup(&mut self, lookup: &Lookup) -> Result<Found, Error> {
         let lookup = lookup.as_str();

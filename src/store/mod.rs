@@ -8,6 +8,7 @@ mod changes;
 mod counters;
 mod error;
 mod fingerprints;
+mod imports;
 mod introspection;
 mod invites;
 mod memberships;
@@ -33,7 +34,8 @@ pub use census::Counted;
 pub use changes::Epoch;
 pub use counters::{Access, Connections, Counters, Fault};
 pub use error::Error;
-pub use introspection::Found;
+pub use imports::ImportedSecret;
+pub use introspection::{Candidates, Found};
 pub use migrations::migrations;
 pub use page::{Page, Position};
 pub use replicas::Replica;
@@ -61,6 +63,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         census::STATEMENTS,
         changes::STATEMENTS,
         fingerprints::STATEMENTS,
+        imports::STATEMENTS,
         introspection::STATEMENTS,
         invites::STATEMENTS,
         memberships::STATEMENTS,

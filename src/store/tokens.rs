@@ -50,7 +50,14 @@ const LIST_TOKENS: &str = concat!(
         AND (CAST($3 AS UUID) IS NULL OR t.user_id = $3)
         AND (CAST($4 AS TEXT) IS NULL OR t.name_folded LIKE $4 ESCAPE '\\')
         AND (CAST($5 AS TEXT) IS NULL
-             OR t.token_id IN (SELECT s.token_id FROM secrets s WHERE s.hint = $5))
+             OR t.token_id IN (SELECT s.token_id FROM secrets s WHERE s.hint = $5
+                               UNION
+                               SELECT s.token_id
+                                 FROM import_hints i
+                                 JOIN secrets s
+                                   ON s.hint = substr(CAST($14 AS TEXT), 1,
+                                                      CAST(i.hint_length AS INTEGER))
+                                WHERE i.tenant_id = $1))
         AND (CAST($6 AS BIGINT) IS NULL OR t.expires_at < $6)
         AND (CAST($7 AS TEXT) IS NULL
              OR $7 = CASE WHEN ",
@@ -209,6 +216,9 @@ pub struct TokenFilter {
     pub name_contains: Option<String>,
     /// Only those of whose values one has this hint.
     pub hint: Option<String>,
+    /// Where a hint is given: the beginning of what was, whose first characters may be an
+    /// imported value's hint.
+    pub beginning: Option<String>,
     /// Only those that expire before this.
     pub expires_before: Option<Timestamp>,
     /// Only those last used before this, or never used and created before it.
@@ -244,6 +254,17 @@ impl Tx {
         token: &NewToken,
         secret: &NewSecret,
     ) -> Result<(), Error> {
+        self.insert_record(token, &secret.hint).await?;
+        self.insert_secret(token.token_id, secret, token.created_at)
+            .await
+    }
+
+    /// Inserts a token alone, which shows this hint.
+    pub(super) async fn insert_record(
+        &mut self,
+        token: &NewToken,
+        hint: &str,
+    ) -> Result<(), Error> {
         execute!(
             self.inner,
             INSERT_TOKEN,
@@ -253,7 +274,7 @@ impl Tx {
             token.kind.as_str(),
             token.name.as_str(),
             folded(&token.name),
-            secret.hint.as_str(),
+            hint,
             token.scopes.to_text(),
             token.profile.as_str(),
             token.agent_id.as_str(),
@@ -262,8 +283,7 @@ impl Tx {
             token.created_at.millis(),
             token.expires_at.map(Timestamp::millis),
         )?;
-        self.insert_secret(token.token_id, secret, token.created_at)
-            .await
+        Ok(())
     }
 
     /// Returns a token of the tenant, in whatever state.
@@ -317,6 +337,7 @@ impl Tx {
             after.id.uuid(),
             i64::from(size) + 1,
             filter.unused_since.map(Timestamp::millis),
+            filter.beginning.as_deref(),
         )?;
         let tokens = rows
             .into_iter()

@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalogs;
+mod imports;
 mod invites;
 mod reach;
 mod records;

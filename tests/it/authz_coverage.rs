@@ -183,6 +183,10 @@ impl<'a> Scene<'a> {
             Rpc::BatchRevokeTokens => {
                 vec![tenant, ("token_ids", Value::List(vec![token.1]))]
             }
+            Rpc::ImportTokens => {
+                let tokens = imported(rpc, &self.tenant.tenant_id, &self.user_id);
+                vec![tenant, ("hint_length", Value::I32(32)), ("tokens", tokens)]
+            }
             Rpc::UpdateToken => vec![tenant, token, ("name", text("renamed"))],
             Rpc::CreateTenant => {
                 let fresh = format!("{}-2", self.tenant.tenant_id);
@@ -257,6 +261,23 @@ pub(crate) fn method(rpc: Rpc) -> MethodDescriptor {
         .into_iter()
         .find(|method| path(method) == rpc.path());
     found.unwrap()
+}
+
+/// Returns a token of the user's to be imported.
+fn imported(rpc: Rpc, tenant_id: &str, user_id: &str) -> Value {
+    let field = method(rpc).input().get_field_by_name("tokens").unwrap();
+    let kind = field.kind();
+    let mut token = prost_reflect::DynamicMessage::new(kind.as_message().unwrap().clone());
+    let (hint, hash) = crate::support::import::hint_and_hash(tenant_id);
+    for (name, text) in [
+        ("hint", hint.as_str()),
+        ("secret_hash", hash.as_str()),
+        ("user_id", user_id),
+        ("name", "imported"),
+    ] {
+        token.set_field_by_name(name, Value::String(text.to_owned()));
+    }
+    Value::List(vec![Value::Message(token)])
 }
 
 /// Returns a minute's grace, so that whoever rotates itself goes on with what it has.

@@ -3,6 +3,7 @@
 
 mod audit;
 mod flow;
+mod imports;
 mod invites;
 mod needles;
 mod redaction;

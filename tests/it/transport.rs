@@ -158,21 +158,15 @@ async fn messages_are_bounded_and_batches_may_be_larger() {
         assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
         assert!(status.get_error_details().error_info().is_none());
     };
-    let request = |bytes: usize| pb::GetTokenRequest {
-        tenant_id: "acme".into(),
-        token_id: "x".repeat(bytes),
-        ..Default::default()
+    let request = |bytes: usize| pb::RevokeExposedTokenRequest {
+        value: "x".repeat(bytes),
     };
-    let get = "/tokenauthority.v1.TokenService/GetToken";
+    let expose = "/tokenauthority.v1.SelfService/RevokeExposedToken";
     let operator = t.operator();
     let small = request(bounds::MESSAGE_BYTES - 100).encode_to_vec();
-    let answer = operator.raw(get, small).await.unwrap_err();
-    assert_eq!(
-        refusal(&answer),
-        "InvalidArgument INVALID_TOKEN_ID\n  token_id: INVALID_TOKEN_ID"
-    );
+    operator.raw(expose, small).await.unwrap();
     let large = request(bounds::MESSAGE_BYTES).encode_to_vec();
-    refused(operator.raw(get, large).await.unwrap_err());
+    refused(operator.raw(expose, large).await.unwrap_err());
 
     let batch = |bytes: usize| pb::BatchIntrospectRequest {
         requests: vec![
@@ -203,12 +197,11 @@ async fn limits_may_be_tightened() {
     })
     .await;
     t.expect_alarms();
-    let get = "/tokenauthority.v1.TokenService/GetToken";
-    let request = pb::GetTokenRequest {
-        token_id: "x".repeat(65_536),
-        ..Default::default()
+    let expose = "/tokenauthority.v1.SelfService/RevokeExposedToken";
+    let request = pb::RevokeExposedTokenRequest {
+        value: "x".repeat(65_536),
     };
-    let answer = t.operator().raw(get, request.encode_to_vec()).await;
+    let answer = t.operator().raw(expose, request.encode_to_vec()).await;
     assert_eq!(answer.unwrap_err().code(), Code::OutOfRange);
 
     let mut wire = Wire::connect(t.address).await;

@@ -3,6 +3,7 @@
 mod create;
 mod current;
 mod explain;
+mod import;
 mod read;
 mod record;
 mod revoke;
@@ -20,6 +21,8 @@ use crate::domain::value;
 pub(super) enum Command {
     /// Creates a token. Its value goes to standard output, alone, this one time
     Create(Box<create::Create>),
+    /// Imports tokens that another system made, by the bcrypt hashes of their values
+    Import(import::Import),
     /// Shows a token, never its value
     Get(read::Get),
     /// Lists tokens, newest first
@@ -54,6 +57,7 @@ impl Command {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run(session).await,
+            Self::Import(import) => import.run(session).await,
             Self::Get(get) => get.run(session).await,
             Self::List(list) => list.run(session).await,
             Self::Explain(explain) => explain.run(session).await,

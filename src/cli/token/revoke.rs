@@ -160,7 +160,7 @@ fn listed(text: &str) -> Result<Vec<(usize, String)>, Failure> {
 }
 
 /// Returns the request id of a part of a change, no longer than one may be.
-fn part_id(request_id: &str, number: usize) -> String {
+pub(super) fn part_id(request_id: &str, number: usize) -> String {
     let id = format!("{request_id}-{number}");
     let fits = |id: &str| id.chars().count() <= bounds::REQUEST_ID_CHARS;
     // One that is too long by itself is for the server to refuse.

@@ -86,6 +86,24 @@ pub(super) const ROWS: &[Metric] = &[
         &[],
         |sources, samples| samples.one(sources.authority.counters().bcrypt_verifications.get()),
     ),
+    Metric::counter(
+        "token_authority_wrong_values_recalled",
+        "Wrong values that bcrypt had found wrong before, and did not judge again",
+        &[],
+        |sources, samples| samples.one(sources.authority.counters().wrong_values_recalled.get()),
+    ),
+    Metric::counter(
+        "token_authority_tokens_imported",
+        "Tokens that were imported by the hashes of their values",
+        &[],
+        |sources, samples| samples.one(sources.authority.counters().tokens_imported.get()),
+    ),
+    Metric::gauge(
+        "token_authority_imported_tokens_pending",
+        "Imported tokens, neither revoked nor expired, whose value has no fingerprint yet: bcrypt judges it when it is first presented",
+        &[],
+        |sources, samples| counted(sources, |census| samples.one(census.imports_pending)),
+    ),
     Metric::gauge(
         "token_authority_bcrypt_queue_length",
         "Values that wait to be hashed",

@@ -6,6 +6,7 @@ use token_authority::authority::access::{Need, Rpc};
 
 use super::Client;
 use crate::authz_coverage::Scene;
+use crate::support::import::hint_and_hash;
 use crate::support::{Backend, TestServer, both_backends};
 
 both_backends!(each_rpc_is_called_by_a_noun_and_a_verb);
@@ -28,6 +29,7 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Line {
         Rpc::RotateCurrentToken => String::from("token rotate-current --grace 1m"),
         Rpc::RevokeExposedToken => String::from("token revoke-exposed"),
         Rpc::CreateToken => format!("token create new --user {user}"),
+        Rpc::ImportTokens => String::from("token import -"),
         Rpc::GetToken => format!("token get {token}"),
         Rpc::ListTokens => String::from("token list"),
         Rpc::ExplainToken => format!("token explain {token}"),
@@ -73,6 +75,11 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Line {
         scene.invite.value.clone()
     } else if rpc == Rpc::BatchRevokeTokens {
         format!("{token}\n")
+    } else if rpc == Rpc::ImportTokens {
+        let (hint, hash) = hint_and_hash(tenant);
+        format!(
+            r#"{{"user_id":"{user}","name":"imported","hint":"{hint}","secret_hash":"{hash}"}}"#
+        )
     } else if rpc == Rpc::UpdateCatalog {
         String::from("[[scope]]\nname = 'read'\n")
     } else {

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use token_authority::app::{World, open_authority};
 use token_authority::authority::access::{Effect, Rpc};
 use token_authority::authority::create::CreateToken;
+use token_authority::authority::import::{ImportTokens, ImportedToken};
 use token_authority::authority::invites::{CreateInvite, Invitee};
 use token_authority::authority::requests::RequestId;
 use token_authority::authority::revoke::{RevokeCurrentToken, RevokeToken};
@@ -32,6 +33,7 @@ use token_authority::domain::trust::Sessions;
 use tokio::time::Instant;
 
 use super::relay;
+use crate::support::import::hint_and_hash;
 use crate::support::{Backend, Database, ManualClock, SeededEntropy};
 
 /// An authority that nobody else reaches, over a database of its own.
@@ -168,11 +170,15 @@ impl Installation {
             invite: (invite_id, invite_value),
         } = subject;
         let none = Violations::default();
-        /// Makes of a call what says no more than whether it succeeded.
+        /// Makes of a call what says no more than whether it succeeded. In a function of its
+        /// own: the stack is not to hold the calls of all arms.
         macro_rules! mutation {
             ($call:expr) => {{
-                let call = $call;
-                Some(Box::pin(async move { call.await.map(drop) }))
+                let make = move || -> Mutation<'a> {
+                    let call = $call;
+                    Box::pin(async move { call.await.map(drop) })
+                };
+                Some(make())
             }};
         }
         // Without `_`: an RPC that is added does not compile before it has a case.
@@ -192,6 +198,9 @@ impl Installation {
             }
             Rpc::BatchRevokeTokens => {
                 mutation!(a.batch_revoke_tokens(by_operator, several(tenant_id, token_id)))
+            }
+            Rpc::ImportTokens => {
+                mutation!(a.import_tokens(by_operator, imported(tenant_id, user_id)))
             }
             Rpc::RevokeAllTokens => {
                 mutation!(a.revoke_all_tokens(by_operator, all(tenant_id)))
@@ -385,6 +394,24 @@ fn invite(tenant_id: &str) -> CreateInvite {
         ttl: None,
         first_token: Some(token("", "")),
         violations: Violations::default(),
+    }
+}
+
+fn imported(tenant_id: &str, user_id: &str) -> ImportTokens {
+    let (hint, secret_hash) = hint_and_hash(tenant_id);
+    let token = ImportedToken {
+        token: CreateToken {
+            name: String::from("imported"),
+            ..token(tenant_id, user_id)
+        },
+        secret_hash,
+        hint,
+        created_at: None,
+    };
+    ImportTokens {
+        tenant_id: tenant_id.into(),
+        hint_length: 32,
+        tokens: vec![token],
     }
 }
 

@@ -11,6 +11,7 @@ use token_authority::pb;
 use tokio::time::Instant;
 
 use super::{Stage, claims};
+use crate::support::import::{foreign, imported_by};
 use crate::support::ops::Scrape;
 use crate::support::tokens::{question, service, ttl, wanted, who_am_i};
 use crate::support::{Backend, TestServer, both_backends, refusal};
@@ -174,6 +175,7 @@ async fn exercise(stage: &Stage, told: &mut Told) {
         ..wanted("soon", &[])
     };
     acme.admin.create(soon).await;
+    import(stage).await;
     t.authority.flush_usage().await.unwrap();
     t.authority.take_census().await.unwrap();
     told.look(t).await;
@@ -212,6 +214,16 @@ async fn exercise(stage: &Stage, told: &mut Told) {
     let status = server.try_introspect(question).await.unwrap_err();
     assert_eq!(refusal(&status), "Unavailable STORE_UNAVAILABLE");
     told.look(t).await;
+}
+
+/// Imports a value, and presents a wrong one for it.
+async fn import(stage: &Stage) {
+    let value = foreign("acme", 1);
+    imported_by(&stage.acme, &value, &[]).await;
+    let wrong = value.replace("s3cret/s3cret", "s3cret/S3cret");
+    for _ in 0..2 {
+        stage.server.introspect("acme", &wrong).await;
+    }
 }
 
 /// Removes something of each kind.

@@ -14,7 +14,7 @@ const FEW: u32 = 10;
 const MANY: u32 = 50_000;
 
 /// The tables of the schema.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "log_head",
     "changes",
     "tenants",
@@ -31,6 +31,7 @@ const TABLES: [&str; 16] = [
     "audit_checkpoints",
     "replicas",
     "jobs",
+    "import_hints",
 ];
 
 /// Makes a user with so many tokens: one by the API, the others past it, like that one.

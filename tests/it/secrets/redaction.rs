@@ -66,7 +66,17 @@ fn debug_shows_no_value() {
         subject: Some(pb::explain_token_request::Subject::Value(VALUE.into())),
         ..Default::default()
     };
+    let import = pb::ImportTokensRequest {
+        tenant_id: "acme".into(),
+        tokens: vec![pb::ImportedToken {
+            secret_hash: VALUE.into(),
+            hint: VALUE.into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
     for shown in [
+        format!("{import:?} {import:#?}"),
         format!("{explain:?} {explain:#?} {:?}", explain.subject),
         format!("{introspect:?} {introspect:#?}"),
         format!("{created:?} {created:#?}"),
@@ -106,5 +116,5 @@ fn every_message_with_a_redacted_field_has_its_debug_written_by_hand() {
         );
         redacted += usize::from(secret);
     }
-    assert_eq!(redacted, 10);
+    assert_eq!(redacted, 11);
 }

@@ -3,11 +3,12 @@
 use token_authority::pb;
 
 use super::flow::Flow;
-use super::{People, TENANT};
+use super::{People, TENANT, imports};
 use crate::support::TestServer;
 
 /// Revokes several tokens at once, and a caller's own.
 pub(super) async fn make(t: &TestServer, flow: &mut Flow, people: &People) {
+    imports::present(t, flow, people).await;
     for value in t.issued().into_iter().chain(["nonsense".into()]) {
         let request = pb::ExplainTokenRequest {
             tenant_id: TENANT.into(),

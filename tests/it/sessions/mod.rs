@@ -2,6 +2,7 @@
 
 mod coverage;
 mod forged;
+mod invites;
 mod keys;
 mod provisioning;
 mod refusals;

@@ -133,6 +133,7 @@ async fn garbage_in_a_tokens_record_is_corrupt(backend: Backend) {
         user_id: None,
         name_contains: None,
         hint: None,
+        beginning: None,
         expires_before: None,
         unused_since: None,
         state: Some(State::Revoked),

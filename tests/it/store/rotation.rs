@@ -120,6 +120,7 @@ async fn a_rotated_token_has_another_hint_and_its_last_values(backend: Backend) 
             user_id: None,
             name_contains: None,
             hint: Some(token.hint.clone()),
+            beginning: None,
             expires_before: None,
             unused_since: None,
             state: None,

@@ -122,6 +122,7 @@ async fn unused(world: &World, tenant_id: &TenantId, since: Timestamp) -> Vec<St
         user_id: None,
         name_contains: None,
         hint: None,
+        beginning: None,
         expires_before: None,
         unused_since: Some(since),
         state: None,

@@ -36,8 +36,10 @@ const NEVER: [(&str, &str); 20] = [
         "SELECT name FROM tokens
           WHERE NOT EXISTS (SELECT 1 FROM changes
                              WHERE changes.number = tokens.created_number
-                               AND changes.kind = 'token_created'
-                               AND changes.token_id = tokens.token_id)",
+                               AND ((changes.kind = 'token_created'
+                                     AND changes.token_id = tokens.token_id)
+                                    OR (changes.kind = 'tenant_changed'
+                                        AND changes.tenant_id = tokens.tenant_id)))",
     ),
     (
         "a number of the log after a gap",

@@ -4,6 +4,7 @@ mod actor;
 mod clock;
 mod database;
 mod events;
+pub(crate) mod import;
 mod installation;
 pub(crate) mod invariants;
 pub(crate) mod invites;

@@ -164,6 +164,11 @@ impl TestServer {
         Actor::new(self.channel.clone(), None, self.issued.clone())
     }
 
+    /// Notes a value that another system issued.
+    pub(crate) fn note_issued(&self, value: &str) {
+        self.issued.add(value);
+    }
+
     /// Returns every value that was issued to the operator or an actor.
     pub(crate) fn issued(&self) -> Vec<String> {
         self.issued.all()

@@ -25,6 +25,7 @@ macro_rules! calls {
 }
 
 calls! {
+    import: tokens.import_tokens(ImportTokensRequest) -> ImportTokensResponse,
     get: tokens.get_token(GetTokenRequest) -> GetTokenResponse,
     list: tokens.list_tokens(ListTokensRequest) -> ListTokensResponse,
     update: tokens.update_token(UpdateTokenRequest) -> UpdateTokenResponse,

@@ -1,0 +1,201 @@
+//! Values that another system made, known here by bcrypt hashes that were imported: of
+//! any form, under their tenant's prefix, and found by their first characters.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::bounds;
+use super::reason::Field;
+use super::value::{ParseTokenError, Prefix, Secret, TokenValue};
+
+/// A presented value: one of this authority's own form, or one that may have been
+/// imported. Cannot be printed.
+#[derive(Clone, Debug)]
+pub enum AnyValue {
+    /// Of this authority's form; never one that was imported.
+    Native(TokenValue),
+    /// Of another form.
+    Foreign(ForeignValue),
+}
+
+/// A value of another form. Cannot be printed.
+#[derive(Clone)]
+pub struct ForeignValue(Secret);
+
+impl ForeignValue {
+    /// Returns as much of the value as a hint may show.
+    pub fn beginning(&self) -> &str {
+        beginning(self.0.expose())
+    }
+}
+
+impl fmt::Debug for ForeignValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ForeignValue(redacted)")
+    }
+}
+
+impl AnyValue {
+    /// Returns what bcrypt and HMAC take: of a foreign value the whole.
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Self::Native(value) => value.secret(),
+            Self::Foreign(value) => &value.0,
+        }
+    }
+
+    /// Returns whether the value is under this prefix.
+    pub fn is_under(&self, prefix: &Prefix) -> bool {
+        match self {
+            Self::Native(value) => value.prefix() == prefix,
+            Self::Foreign(value) => value.0.expose().starts_with(prefix.as_str()),
+        }
+    }
+}
+
+impl FromStr for AnyValue {
+    type Err = ParseTokenError;
+
+    /// Parses a presented value; [`presented`](super::value::presented) tells what is
+    /// dropped before.
+    fn from_str(text: &str) -> Result<Self, ParseTokenError> {
+        match text.parse() {
+            Ok(value) => Ok(Self::Native(value)),
+            Err(_) if may_be_foreign(text) => {
+                Ok(Self::Foreign(ForeignValue(Secret::whole(text.to_owned()))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns whether a text that is of no native form may have been imported: short enough
+/// for bcrypt to have seen all of it, and under what may be a tenant's prefix.
+fn may_be_foreign(text: &str) -> bool {
+    let may_be_prefix = |width: usize| {
+        text.get(..width)
+            .is_some_and(|prefix| Prefix::for_tenant(prefix).is_ok())
+    };
+    (*bounds::HINT_LENGTHS.start()..=bounds::FOREIGN_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && Prefix::widths().any(may_be_prefix)
+}
+
+/// Returns as much of a text as a hint may show.
+pub fn beginning(text: &str) -> &str {
+    let end = text
+        .char_indices()
+        .nth(*bounds::HINT_LENGTHS.end())
+        .map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default()
+}
+
+/// Checks the hint of an imported value: its first `length` characters, the tenant's
+/// prefix among them. Lists of values are joined by commas and blanks.
+pub fn imported_hint(text: &str, length: usize, prefix: &Prefix) -> Result<String, Field> {
+    let well_formed = text.len() == length
+        && text.starts_with(prefix.as_str())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b',');
+    if well_formed {
+        Ok(text.to_owned())
+    } else {
+        Err(Field::InvalidHint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entropy::{Entropy, EntropyError};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug)]
+    struct Zeros;
+    impl Entropy for Zeros {
+        fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
+            buffer.fill(0);
+            Ok(())
+        }
+    }
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    fn is_foreign(text: &str) -> bool {
+        matches!(text.parse(), Ok(AnyValue::Foreign(_)))
+    }
+
+    #[test]
+    fn what_is_of_native_form_is_never_foreign() {
+        let native = TokenValue::mint(prefix("sk-"), &Zeros).unwrap().expose();
+        let parsed: AnyValue = native.parse().unwrap();
+        assert!(matches!(parsed, AnyValue::Native(_)));
+        assert_eq!(parsed.secret().expose().len(), 43);
+        assert!(parsed.is_under(&prefix("sk-")));
+        // With a wrong checksum it is of another form.
+        assert!(is_foreign(&native.replace('0', "1")));
+    }
+
+    #[test]
+    fn a_foreign_value_is_short_printable_and_under_a_prefix() {
+        for good in [
+            "sk-1",
+            "sk-proj_abc.DEF/ghi+jkl=",
+            "ody_a|b",
+            &format!("sk-{}", "x".repeat(69)),
+        ] {
+            assert!(is_foreign(good), "{good}");
+        }
+        for bad in [
+            "",
+            "sk-",
+            "nonsense",
+            "eyJhbGciOiJub25lIn0.e30.",
+            "sk-a b",
+            "sk-ä123",
+            "ta_0123456789",
+            "inv_0123456789",
+            &format!("sk-{}", "x".repeat(70)),
+        ] {
+            assert!(!is_foreign(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_value_is_under_each_prefix_that_begins_it_and_shows_none_of_itself() {
+        let value: AnyValue = "sk-proj_0123".parse().unwrap();
+        assert!(value.is_under(&prefix("sk-")) && value.is_under(&prefix("sk-proj_")));
+        assert!(!value.is_under(&prefix("ody_")));
+        assert_eq!(value.secret().expose(), "sk-proj_0123");
+        assert_eq!(format!("{value:?}"), "Foreign(ForeignValue(redacted))");
+    }
+
+    #[test]
+    fn a_hint_is_as_long_as_said_and_under_the_prefix() {
+        let of = |text: &str, length| imported_hint(text, length, &prefix("sk-"));
+        assert_eq!(of("sk-abc", 6).as_deref(), Ok("sk-abc"));
+        for (text, length) in [
+            ("sk-abc", 5),
+            ("sk-abc", 7),
+            ("ody_abc", 7),
+            ("sk-a,c", 6),
+            ("sk-a c", 6),
+            ("sk-\u{e4}bc", 7),
+            ("", 4),
+        ] {
+            assert_eq!(of(text, length), Err(Field::InvalidHint), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_without_a_panic(text in "\\PC{0,90}") {
+            let _ = text.parse::<AnyValue>();
+            prop_assert!(text.starts_with(beginning(&text)));
+            prop_assert!(beginning(&text).chars().count() <= 32);
+        }
+    }
+}
