@@ -45,6 +45,8 @@ mod mutations;
 #[cfg(test)]
 mod ops;
 #[cfg(test)]
+mod products;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod rpc;
