@@ -29,6 +29,8 @@ mod contract;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod cross_tenant;
+#[cfg(test)]
 mod drops;
 #[cfg(test)]
 mod errors;

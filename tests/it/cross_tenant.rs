@@ -1,0 +1,181 @@
+//! Each RPC, called by somebody who may do everything in another tenant, with the ids,
+//! names, values, page tokens, etags and request ids of the first: nothing of that is
+//! seen, and nothing of it is changed. What is not there is what is not visible.
+
+mod attempts;
+mod delphi;
+
+use attempts::{Attempt, Heard};
+use delphi::Delphi;
+use token_authority::authority::access::Rpc;
+use token_authority::pb;
+
+use crate::support::tokens::{service, strings};
+use crate::support::{Actor, Backend, Tenant, TestServer, both_backends, self_service};
+
+both_backends!(nothing_of_another_tenant_is_seen_or_changed);
+
+/// Who may do everything in the tenant `thebes`.
+struct Thebes {
+    tenant: Tenant,
+    /// Its administrator, who holds all that there is to hold there.
+    admin: Actor,
+    /// Its service, which asks about values.
+    server: Actor,
+}
+
+impl Thebes {
+    async fn found(t: &TestServer) -> Self {
+        let policy = pb::TenantPolicy {
+            self_rotation: true,
+            ..self_service()
+        };
+        let tenant = t.tenant("thebes", policy).await;
+        let all = [
+            "admin",
+            "authority:tenant.admin",
+            "authority:tokens.read",
+            "authority:tokens.write",
+            "read",
+            "write",
+        ];
+        let admin = tenant.admin.issue("everything", &all).await;
+        let server = service("thebes", "server", &["authority:introspect"]);
+        let server = t.operator().create(server).await;
+        Self {
+            tenant,
+            admin: t.actor(&admin.value),
+            server: t.actor(&server.value),
+        }
+    }
+
+    /// Returns who calls an RPC: whose own token goes with the call has another.
+    async fn caller(&self, t: &TestServer, rpc: Rpc, number: usize) -> Actor {
+        if matches!(rpc, Rpc::Introspect | Rpc::BatchIntrospect) {
+            return self.server.clone();
+        }
+        if !matches!(rpc, Rpc::RevokeCurrentToken | Rpc::RotateCurrentToken) {
+            return self.admin.clone();
+        }
+        let created = self.tenant.admin.create(pb::CreateTokenRequest {
+            tenant_id: "active".into(),
+            name: format!("for one call: {number}"),
+            scopes: strings(&["authority:tenant.admin"]),
+            ..Default::default()
+        });
+        t.actor(&created.await.value)
+    }
+}
+
+/// What an RPC says of the first tenant, and of the first's in one's own tenant; OK where
+/// that is a call about one's own, or says nothing.
+fn expected(rpc: Rpc) -> [&'static str; 2] {
+    let tenant = "NotFound TENANT_NOT_FOUND";
+    let token = "NotFound TOKEN_NOT_FOUND";
+    let user = "NotFound USER_NOT_FOUND";
+    let denied = "PermissionDenied PERMISSION_DENIED";
+    // Without `_`: an RPC that is added does not compile before it has a case.
+    match rpc {
+        // They tell that a value is inactive, or are of the caller alone.
+        Rpc::Introspect
+        | Rpc::BatchIntrospect
+        | Rpc::WhoAmI
+        | Rpc::RotateCurrentToken
+        | Rpc::RevokeCurrentToken
+        | Rpc::RevokeExposedToken => ["OK", "OK"],
+        Rpc::ListTenants | Rpc::CreateTenant => [denied, denied],
+        Rpc::SuspendTenant | Rpc::ResumeTenant | Rpc::DeleteTenant => [tenant, denied],
+        Rpc::GetTenant
+        | Rpc::UpdateTenant
+        | Rpc::SetActiveTenant
+        | Rpc::GetCatalog
+        | Rpc::ListAuditEvents
+        | Rpc::VerifyAuditLog
+        | Rpc::ListUsers
+        | Rpc::ListMembers
+        | Rpc::ListTokens
+        | Rpc::CreateUser
+        // It tells which of the ids that it was given are not there.
+        | Rpc::BatchRevokeTokens => [tenant, "OK"],
+        // Its own tokens have what an empty catalog lacks.
+        Rpc::UpdateCatalog => [tenant, "InvalidArgument SCOPE_IN_USE"],
+        Rpc::CreateToken
+        | Rpc::GetUser
+        | Rpc::UpdateUser
+        | Rpc::SuspendUser
+        | Rpc::ResumeUser
+        | Rpc::DeleteUser
+        | Rpc::AddMember
+        | Rpc::UpdateMember
+        | Rpc::RemoveMember
+        | Rpc::RevokeAllTokens => [tenant, user],
+        Rpc::GetToken
+        | Rpc::ExplainToken
+        | Rpc::UpdateToken
+        | Rpc::RotateToken
+        | Rpc::RevokeToken => [tenant, token],
+    }
+}
+
+async fn nothing_of_another_tenant_is_seen_or_changed(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let delphi = Delphi::found(&t).await;
+    let before = t.database.rows().await;
+    let thebes = Thebes::found(&t).await;
+    let after = t.database.rows().await;
+    let needles = delphi.needles();
+    let mut wrong = Vec::new();
+    let mut rpcs = Rpc::ALL.to_vec();
+    // It makes a user of the first's name, who is seen from then on.
+    rpcs.sort_by_key(|rpc| *rpc == Rpc::CreateUser);
+    for (number, rpc) in rpcs.into_iter().enumerate() {
+        for attempt in Attempt::of(rpc, &delphi) {
+            let actor = thebes.caller(&t, rpc, number).await;
+            let heard = attempt.make(&actor).await;
+            let what = format!("{} {}", rpc.name(), attempt.what);
+            let expected = attempt.expected(expected(rpc));
+            if expected.is_some_and(|expected| heard.reason() != expected) {
+                wrong.push(format!("{what}: {} and not {expected:?}", heard.outcome));
+            }
+            wrong.extend(seen(&heard, &attempt, &needles, &what));
+            // What is not there at all is answered alike.
+            let Some(absent) = attempt.absent(&delphi) else {
+                continue;
+            };
+            let told = absent.make(&actor).await;
+            if attempt.in_the_same_words(&heard) != attempt.in_the_same_words(&told) {
+                wrong.push(format!(
+                    "{what}: told from what is not there: {heard:?} {told:?}"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // All that was there before the others came is there, and nothing new is about it.
+    let end = t.database.rows().await;
+    let gone: Vec<_> = before
+        .texts()
+        .intersection(after.texts())
+        .filter(|row| !end.texts().contains(*row))
+        .collect();
+    assert!(gone.is_empty(), "changed: {gone:#?}");
+    let come: Vec<_> = end
+        .texts()
+        .difference(after.texts())
+        .filter(|row| row.contains(delphi::TENANT))
+        .collect();
+    assert!(come.is_empty(), "new: {come:#?}");
+    delphi.assert_whole(&t).await;
+}
+
+/// Returns what an answer shows of the first tenant that the call itself did not name.
+fn seen(heard: &Heard, attempt: &Attempt, needles: &[String], what: &str) -> Vec<String> {
+    let asked = attempt.texts();
+    let shown = needles.iter().filter(|needle| {
+        let named = asked.iter().any(|text| text.contains(needle.as_str()));
+        !named && heard.text.contains(needle.as_str())
+    });
+    shown
+        .map(|needle| format!("{what}: shows {needle}"))
+        .collect()
+}
