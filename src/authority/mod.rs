@@ -61,6 +61,7 @@ use self::requests::RequestId;
 use self::upgrade::Upgrades;
 use self::usage::Uses;
 use self::verify::InFlight;
+use crate::call_span;
 use crate::domain::base62;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::entropy::{self, Entropy};
@@ -205,7 +206,11 @@ impl Authority {
         &self,
         mutation: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        match self.begun.spawn(mutation.in_current_span()).await {
+        match self
+            .begun
+            .spawn(mutation.instrument(call_span::current()))
+            .await
+        {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 // To the layer that answers for panics.

@@ -249,7 +249,7 @@ pub(super) fn deadline(extensions: &Extensions) -> Instant {
 /// Returns the trace that the call is part of; empty where it is of none.
 fn trace_id(extensions: &Extensions) -> String {
     let id = extensions.get::<TraceId>();
-    id.map(|id| id.as_str().to_owned()).unwrap_or_default()
+    id.map(ToString::to_string).unwrap_or_default()
 }
 
 /// Returns the span of a use case.

@@ -15,7 +15,10 @@ const LINES: usize = 500;
 const MAY_NAME: [(&str, &[&str]); 3] = [
     ("src/domain/", &["domain"]),
     ("src/store/", &["domain", "store", "tally"]),
-    ("src/authority/", &["authority", "domain", "store", "tally"]),
+    (
+        "src/authority/",
+        &["authority", "call_span", "domain", "store", "tally"],
+    ),
 ];
 
 /// Who alone may name a crate; one that ends in `_` stands for all that begin so.

@@ -15,6 +15,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::trace::Trace;
 use crate::authority::access::{Effect, Rpc};
+use crate::call_span::CallSpan;
 use crate::domain::ids::{TenantId, TokenId};
 use crate::rpc::status::{Failure, Severity, code_name};
 
@@ -74,7 +75,7 @@ pub(super) struct UnderWay {
     rpc: Option<Rpc>,
     began: Instant,
     called_by: CalledBy,
-    span: Span,
+    call: Arc<CallSpan>,
     exported: bool,
     cut: CancellationToken,
     told: bool,
@@ -98,7 +99,7 @@ impl UnderWay {
     pub(super) fn new(
         rpc: Option<Rpc>,
         called_by: CalledBy,
-        span: Span,
+        call: Arc<CallSpan>,
         trace: &Trace,
         cut: CancellationToken,
     ) -> Self {
@@ -106,7 +107,7 @@ impl UnderWay {
             rpc,
             began: Instant::now(),
             called_by,
-            span,
+            call,
             exported: trace.exported,
             cut,
             told: false,
@@ -131,9 +132,12 @@ impl UnderWay {
     }
 
     fn tell(&self, ended: &Ended<'_>) {
-        ended.log(self.rpc);
+        let mutates = self.rpc.is_some_and(|rpc| rpc.effect() == Effect::Mutates);
+        if ended.is_told(mutates) {
+            self.call.get().in_scope(|| ended.log(mutates));
+        }
         if self.exported {
-            ended.trace(&self.span);
+            ended.trace(self.call.get());
         }
     }
 }
@@ -167,9 +171,13 @@ impl Drop for UnderWay {
 }
 
 impl Ended<'_> {
+    /// Returns whether there is something to tell: that it failed, or changed something.
+    fn is_told(&self, mutates: bool) -> bool {
+        mutates || self.code != Code::Ok || self.partly.is_some()
+    }
+
     /// Logs what failed, and what changed something: one line.
-    fn log(&self, rpc: Option<Rpc>) {
-        let mutates = rpc.is_some_and(|rpc| rpc.effect() == Effect::Mutates);
+    fn log(&self, mutates: bool) {
         let duration_ms = self.took.as_secs_f64() * 1000.0;
         let duration_ms = (duration_ms * 1000.0).round() / 1000.0;
         let token_id = self.caller.map(|(token_id, _)| display(token_id));

@@ -20,7 +20,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response, header};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tracing::{Instrument, Span};
+use tracing::Instrument as _;
+use tracing::level_filters::LevelFilter;
 
 pub use calls::{Calls, Method};
 pub use deadline::Deadline;
@@ -36,6 +37,7 @@ use super::limits::Limits;
 use super::status::status;
 use crate::authority::Error;
 use crate::authority::access::Rpc;
+use crate::call_span::{self, CallSpan};
 use crate::domain::entropy::Entropy;
 use crate::domain::reason::Denial;
 
@@ -114,59 +116,71 @@ where
         let inner = std::mem::replace(&mut self.inner, clone);
         let running = self.layers.calls.begin(request.uri().path());
         let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
-        let (span, under_way) = begin(&mut request, &request_id, &self.layers.cut);
+        let begun = begin(&mut request, &request_id, &self.layers.cut);
+        let call = begun.as_ref().map(|(call, _)| Arc::clone(call));
         let is_mutation = (self.layers.is_mutation)(request.uri().path());
         // From when the call came, however late it is polled.
         let stays = stays(request.uri().path());
         let deadline = Deadline::of(request.headers(), stays, &self.layers.limits);
-        Box::pin(
-            async move {
-                let answered =
-                    panic::guard(answer(inner, request, &request_id, deadline, is_mutation)).await;
-                let mut response = answered.unwrap_or_else(|panicked| {
-                    status(&Error::internal(panicked), &request_id).into_http()
-                });
-                if let Some(under_way) = under_way {
-                    under_way.answered(&response);
-                }
-                request_id.stamp(response.headers_mut());
-                running.answered(&response);
-                Ok(response)
+        let served = async move {
+            let answered =
+                panic::guard(answer(inner, request, &request_id, deadline, is_mutation)).await;
+            let mut response = answered.unwrap_or_else(|panicked| {
+                status(&Error::internal(panicked), &request_id).into_http()
+            });
+            if let Some((_, under_way)) = begun {
+                under_way.answered(&response);
             }
-            .instrument(span),
-        )
+            request_id.stamp(response.headers_mut());
+            running.answered(&response);
+            Ok(response)
+        };
+        match call {
+            None => Box::pin(served),
+            Some(call) if call.is_made() => Box::pin(served.instrument(call.get().clone())),
+            Some(call) => Box::pin(call_span::serving(call, served)),
+        }
     }
 }
 
-/// Begins the span of a call, under its caller's, and to watch how the call ends. Those
-/// that probes make all the time have neither.
+/// Begins to watch how a call ends, and its span, under its caller's. Those that probes
+/// make all the time have neither.
 fn begin(
     request: &mut Request<Body>,
     request_id: &RequestId,
     cut: &CancellationToken,
-) -> (Span, Option<UnderWay>) {
+) -> Option<(Arc<CallSpan>, UnderWay)> {
     let path = request.uri().path();
     if is_probe(path) {
-        return (Span::none(), None);
+        return None;
     }
     let rpc = Rpc::from_path(path);
     // A path that nobody serves is the caller's text, and may be a value gone astray.
     let method = rpc.map_or("unknown", Rpc::path);
     let method = method.strip_prefix('/').unwrap_or(method);
-    let span = tracing::info_span!(
-        "rpc",
-        rpc.method = method,
-        request.id = request_id.as_str(),
-        trace_id = tracing::field::Empty
-    );
-    let trace = Trace::begin(&span, request.headers());
+    let (call, trace) = Trace::begin(request.headers(), |trace_id| {
+        let call = CallSpan::new(method, request_id.header(), trace_id);
+        // Most introspections have nothing to tell. Below `info` everything is told, and
+        // to a trace each span.
+        if !is_frequent(rpc) || LevelFilter::current() > LevelFilter::INFO {
+            call.get();
+        }
+        call
+    });
+    let call = Arc::new(call);
     let called_by = CalledBy::default();
     request.extensions_mut().insert(called_by.clone());
-    let under_way = UnderWay::new(rpc, called_by, span.clone(), &trace, cut.clone());
+    let under_way = UnderWay::new(rpc, called_by, Arc::clone(&call), &trace, cut.clone());
     if let Some(id) = trace.id {
         request.extensions_mut().insert(id);
     }
-    (span, Some(under_way))
+    Some((call, under_way))
+}
+
+/// Returns whether the RPC is called so often that what it costs is counted in
+/// microseconds.
+fn is_frequent(rpc: Option<Rpc>) -> bool {
+    matches!(rpc, Some(Rpc::Introspect | Rpc::BatchIntrospect))
 }
 
 /// Returns whether the call is of health or reflection.

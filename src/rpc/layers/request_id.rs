@@ -58,6 +58,11 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
+    /// Returns the id as a header has it.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
     /// Puts the id into a response's headers.
     pub(super) fn stamp(&self, headers: &mut HeaderMap) {
         headers.insert(HEADER, self.0.clone());

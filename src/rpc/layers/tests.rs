@@ -412,7 +412,7 @@ async fn lines_name_the_callers_trace_and_the_service_knows_it() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let service = move |request: Request<Body>| {
         let id = request.extensions().get::<TraceId>();
-        assert_eq!(id.unwrap().as_str(), trace);
+        assert_eq!(id.unwrap().to_string(), trace);
         fine(request)
     };
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

@@ -2,14 +2,17 @@
 //! has it in `traceparent` and `tracestate`, or one of its own where traces are
 //! exported.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName};
 use opentelemetry::Context;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId as Id, TraceState,
 };
-use tracing::{Span, field};
+use tracing::field;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::call_span::CallSpan;
 use crate::domain::value;
 
 const PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -18,14 +21,14 @@ const STATE: HeaderName = HeaderName::from_static("tracestate");
 /// asks for.
 const STATE_CHARS: usize = 512;
 
-/// The id of the trace that a call is part of: 32 lower-case hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceId(String);
+/// The id of the trace that a call is part of, written as 32 lower-case hexadecimal
+/// digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceId(Id);
 
-impl TraceId {
-    /// Returns the id's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -39,26 +42,36 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Puts a span that has just begun under the caller's, and notes in it of which
-    /// trace it is.
-    pub(super) fn begin(span: &Span, headers: &HeaderMap) -> Self {
+    /// Begins what is told of a call, given the id of the trace of which its caller says
+    /// that it is part. A span that it has already is put under the caller's.
+    pub(super) fn begin(
+        headers: &HeaderMap,
+        tell: impl FnOnce(Option<Id>) -> CallSpan,
+    ) -> (CallSpan, Self) {
         let given = parent(headers);
-        if let Some(given) = &given {
+        let given_id = given.as_ref().map(SpanContext::trace_id);
+        let call = tell(given_id);
+        if !call.is_made() {
+            let id = given_id.map(TraceId);
+            let exported = false;
+            return (call, Self { id, exported });
+        }
+        let span = call.get();
+        if let Some(given) = given {
             // Without an exporter there is nobody who would be told.
-            let _ = span.set_parent(Context::new().with_remote_span_context(given.clone()));
+            let _ = span.set_parent(Context::new().with_remote_span_context(given));
         }
         let context = span.context();
         let own = context.span().span_context().clone();
-        let known = [Some(&own), given.as_ref()];
-        let known = known.into_iter().flatten().find(|known| known.is_valid());
-        let id = known.map(|known| TraceId(known.trace_id().to_string()));
-        if let Some(id) = &id {
-            span.record("trace_id", field::display(&id.0));
+        let own_id = own.is_valid().then(|| own.trace_id());
+        if let (None, Some(id)) = (given_id, own_id) {
+            span.record("trace_id", field::display(id));
         }
-        Self {
-            id,
+        let trace = Self {
+            id: own_id.or(given_id).map(TraceId),
             exported: own.is_sampled(),
-        }
+        };
+        (call, trace)
     }
 }
 

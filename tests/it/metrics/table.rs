@@ -20,13 +20,17 @@ both_backends!(all_that_is_documented_is_told_and_nothing_else);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is not zero for a moment only, or only where much happens: another test sees
-/// to it.
-const ELSEWHERE: [(&str, &str); 8] = [
+/// to it. A metric, or one value of its label.
+const ELSEWHERE: [(&str, &str); 9] = [
     ("bcrypt_queue_length", "what_waits_for_a_hash_is_told"),
     ("bcrypt_threads_busy", "what_waits_for_a_hash_is_told"),
     ("bcrypt_refused", "what_waits_for_a_hash_is_told"),
     ("requests_in_flight", "what_waits_for_a_hash_is_told"),
     ("store_writers", "what_waits_for_the_store_is_told"),
+    (
+        "store_connections use=in_use",
+        "what_waits_for_the_store_is_told",
+    ),
     ("store_wait_timeouts", "what_waits_for_the_store_is_told"),
     (
         "connections_refused",
@@ -239,7 +243,8 @@ fn faults(told: &Told) -> Vec<String> {
         if short == "housekeeping_done_timestamp_seconds" {
             continue;
         }
-        let zero = NEVER.contains(&short) || ELSEWHERE.iter().any(|(of, _)| *of == short);
+        let elsewhere = |what: &str| ELSEWHERE.iter().any(|(of, _)| *of == what);
+        let zero = NEVER.contains(&short) || elsewhere(short);
         let series = told.of(metric);
         let names: BTreeSet<_> = metric.labels.iter().map(|label| label.name).collect();
         for (labels, _) in &series {
@@ -266,7 +271,10 @@ fn faults(told: &Told) -> Vec<String> {
                     .iter()
                     .filter(|(labels, _)| labels.get(label.name) == Some(&value.as_str()));
                 let most = of_it.map(|(_, most)| *most).reduce(f64::max);
-                let may_be_zero = zero || (label.name == "code" && CODES.contains(&value.as_str()));
+                let of_value = format!("{short} {}={value}", label.name);
+                let may_be_zero = zero
+                    || elsewhere(&of_value)
+                    || (label.name == "code" && CODES.contains(&value.as_str()));
                 match most {
                     None => faults.push(format!("{name}: no {}={value}", label.name)),
                     Some(0.0) if !may_be_zero => {

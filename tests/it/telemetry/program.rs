@@ -3,8 +3,9 @@
 use token_authority::pb;
 use tonic::transport::Channel;
 
+use crate::support::tokens::{id, question, rotate, rotation, service};
 use crate::support::traces::{Collector, tree};
-use crate::support::{Actor, Issued, Program};
+use crate::support::{Actor, Issued, Program, refusal};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -105,6 +106,55 @@ async fn a_line_in_json_is_flat_and_names_the_callers_trace() {
     assert_eq!(line["trace_id"], TRACE);
     assert_eq!(line["request.id"], "r-7");
     assert_eq!(line["tenant.id"], "acme");
+}
+
+#[tokio::test]
+async fn what_an_introspection_has_to_tell_names_the_call_and_its_trace() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (program, url) = serve(temporary.path(), &[]);
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let value = std::fs::read_to_string(temporary.path().join("data/operator-token")).unwrap();
+    let operator = Actor::new(channel.clone(), Some(value.trim()), Issued::default());
+    let nobody = Actor::new(channel, None, Issued::default());
+    let created = operator.create(service("authority", "worker", &[])).await;
+    let rotation = rotation(&id(&created), 0);
+    rotate(&operator, rotation).await.unwrap();
+
+    let introspect = async |actor: &Actor, request_id: &str, value: &str| {
+        let mut call = actor.call(question("authority", value));
+        let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        let metadata = call.metadata_mut();
+        metadata.insert("traceparent", parent.parse().unwrap());
+        metadata.insert("x-request-id", request_id.parse().unwrap());
+        actor.introspection().introspect(call).await
+    };
+    let answer = introspect(&operator, "r-1", operator.value()).await;
+    assert!(answer.unwrap().into_inner().active);
+    let answer = introspect(&operator, "r-2", &created.value).await;
+    assert!(!answer.unwrap().into_inner().active);
+    let status = introspect(&nobody, "r-3", operator.value()).await;
+    let refused = refusal(&status.unwrap_err());
+    assert_eq!(refused, "Unauthenticated CALLER_UNAUTHENTICATED");
+    drop((operator, nobody));
+    program.terminate();
+    let ended = tokio::task::spawn_blocking(|| program.end()).await;
+    let (code, said) = ended.unwrap();
+    assert_eq!(code, Some(0), "{said}");
+
+    assert!(!said.contains("r-1"), "{said}");
+    for (words, request_id) in [
+        ("a value was used after its end", "r-2"),
+        ("the call failed", "r-3"),
+    ] {
+        let line = said.lines().find(|line| line.contains(words)).unwrap();
+        for part in [
+            "rpc{rpc.method=\"tokenauthority.v1.IntrospectionService/Introspect\"",
+            &format!("request.id=\"{request_id}\""),
+            TRACE,
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
 }
 
 #[tokio::test]
