@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 /// Messages that carry a value: their `Debug` is written by hand in `src/pb.rs`,
 /// because prost prints fields even where they are marked `debug_redact`.
-const REDACTED: [&str; 7] = [
+const REDACTED: [&str; 10] = [
     "tokenauthority.v1.IntrospectRequest",
     "tokenauthority.v1.CreateTokenResponse",
     "tokenauthority.v1.ListTokensRequest",
@@ -11,6 +11,9 @@ const REDACTED: [&str; 7] = [
     "tokenauthority.v1.RotateCurrentTokenResponse",
     "tokenauthority.v1.RevokeExposedTokenRequest",
     "tokenauthority.v1.ExplainTokenRequest",
+    "tokenauthority.v1.CreateInviteResponse",
+    "tokenauthority.v1.ClaimInviteRequest",
+    "tokenauthority.v1.ClaimInviteResponse",
 ];
 
 #[expect(

@@ -108,3 +108,33 @@ impl fmt::Debug for explain_token_request::Subject {
         }
     }
 }
+
+impl fmt::Debug for CreateInviteResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateInviteResponse")
+            .field("invite", &self.invite)
+            .field("value", &REDACTED)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ClaimInviteRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimInviteRequest")
+            .field("value", &REDACTED)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ClaimInviteResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClaimInviteResponse")
+            .field("token", &self.token)
+            .field("value", &REDACTED)
+            .field("revision", &self.revision)
+            .field("settled", &self.settled)
+            .field("user", &self.user)
+            .field("membership", &self.membership)
+            .finish()
+    }
+}

@@ -138,6 +138,11 @@ table! {
     RemoveMember:       "UserService",           TenantAdmin,   Mutates;
     ListMembers:        "UserService",           TenantAdmin,   Reads;
 
+    CreateInvite:       "InviteService",         TenantAdmin,   Mutates;
+    ListInvites:        "InviteService",         TenantAdmin,   Reads;
+    RevokeInvite:       "InviteService",         TenantAdmin,   Mutates;
+    ClaimInvite:        "InviteService",         Nothing,       Mutates;
+
     ListAuditEvents:    "AuditService",          TenantAdmin,   Reads;
     VerifyAuditLog:     "AuditService",          TenantAdmin,   Reads;
 

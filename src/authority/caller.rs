@@ -43,6 +43,12 @@ impl Caller {
         }
     }
 
+    /// Returns who stands behind what it began by this active token, whichever value it
+    /// presented then.
+    pub(super) fn standing(record: &Record) -> Self {
+        Self::of(record, SecretId::from(uuid::Uuid::nil()))
+    }
+
     /// Returns who acts, for the audit log.
     pub(super) fn by(&self) -> By {
         By {

@@ -1,6 +1,7 @@
 //! What is counted while the process runs, for tests and for metrics.
 
 use crate::domain::introspection::{Active, Inactive, Introspection};
+use crate::domain::invite::Unclaimable;
 pub use crate::tally::Counter;
 use crate::tally::{Closed, Each, Sizes, Striped, closed, is_closed};
 
@@ -28,6 +29,8 @@ pub struct Counters {
     pub keyring_failures: Counter,
     /// What was past its retention and was removed.
     pub swept: Each<Sweepable, { Sweepable::COUNT }>,
+    /// Values that were presented to claim an invite.
+    pub claims: Each<Claim, { Claim::COUNT }>,
     /// What somebody should look into.
     pub security_events: Each<SecurityEvent, { SecurityEvent::COUNT }>,
 }
@@ -125,6 +128,37 @@ impl Closed for Unauthenticated {
     }
 }
 
+/// What became of a value that was presented to claim an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Who held it joined.
+    Joined,
+    /// It claimed none.
+    Refused(Unclaimable),
+}
+
+impl Closed for Claim {
+    const COUNT: usize = Unclaimable::COUNT + 1;
+
+    fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Joined).chain(Unclaimable::all().map(Self::Refused))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Refused(reason) => reason.name(),
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Refused(reason) => reason.place(),
+            Self::Joined => Unclaimable::COUNT,
+        }
+    }
+}
+
 closed! {
     /// What is removed once its retention is over.
     pub enum Sweepable {
@@ -132,6 +166,8 @@ closed! {
         Tokens = "tokens",
         /// Values past their end, of tokens that live on.
         Values = "values",
+        /// Invites past their end.
+        Invites = "invites",
         /// Calls that need not be recognised any more.
         Requests = "requests",
         /// Rows of the log of changes.
@@ -171,6 +207,25 @@ is_closed! {
     }
 }
 
+is_closed! {
+    Unclaimable {
+        Malformed = "malformed",
+        Unknown = "unknown",
+        WrongSecret = "wrong_secret",
+        Claimed = "claimed_before",
+        Revoked = "revoked",
+        Expired = "expired",
+        TenantDeleted = "tenant_deleted",
+        TenantSuspended = "tenant_suspended",
+        CreatorLostRight = "creator_lost_right",
+        UserGone = "user_gone",
+        UserSuspended = "user_suspended",
+        Member = "member",
+        ExternalIdTaken = "external_id_taken",
+        FirstTokenRefused = "first_token_refused",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +249,7 @@ mod tests {
         is_sound::<Inactive>();
         is_sound::<Outcome>();
         is_sound::<Unauthenticated>();
+        is_sound::<Claim>();
         is_sound::<Sweepable>();
         is_sound::<SecurityEvent>();
     }

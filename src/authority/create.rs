@@ -155,12 +155,54 @@ impl Scene {
 
     /// Judges what is asked for, and returns the token to be.
     async fn plan(&mut self, command: &CreateToken, token_id: TokenId) -> Result<NewToken, Error> {
-        let policy = self.tenant.policy;
-        if policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id {
-            return Err(Error::PermissionDenied(Denial::MayNotMint));
-        }
+        self.check_may_mint()?;
         let mut violations = command.violations.clone();
         let whom = self.whom(command, &mut violations).await?;
+        self.plan_for(command, whom, violations, token_id).await
+    }
+
+    /// As [`plan`](Self::plan), for a user who is no member yet: the first token that an
+    /// invite gives it.
+    pub(super) async fn plan_first(
+        &mut self,
+        command: &CreateToken,
+        (user_id, role): (UserId, Role),
+        token_id: TokenId,
+    ) -> Result<NewToken, Error> {
+        self.check_may_mint()?;
+        let mut violations = command.violations.clone();
+        let role = Some(role);
+        let whom = if command.kind == Kind::Service {
+            violations.add("kind", Field::OutOfRange);
+            None
+        } else {
+            grant::check_on_behalf(&self.caller, user_id, role, &self.tenant.policy)?;
+            Some(Whom {
+                user_id: Some(user_id),
+                role,
+            })
+        };
+        self.plan_for(command, whom, violations, token_id).await
+    }
+
+    /// Refuses who may create no tokens because it is one.
+    fn check_may_mint(&self) -> Result<(), Error> {
+        if self.tenant.policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id
+        {
+            return Err(Error::PermissionDenied(Denial::MayNotMint));
+        }
+        Ok(())
+    }
+
+    /// Judges a token that is to act as somebody; of nobody, what is wrong is said.
+    async fn plan_for(
+        &mut self,
+        command: &CreateToken,
+        whom: Option<Whom>,
+        mut violations: Violations,
+        token_id: TokenId,
+    ) -> Result<NewToken, Error> {
+        let policy = self.tenant.policy;
         let name = violations.check("name", text::name(&command.name));
         let agent_id = text::line(&command.agent_id, bounds::EXTERNAL_ID_CHARS);
         let agent_id = violations.check("agent_id", agent_id).unwrap_or_default();

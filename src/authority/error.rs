@@ -41,6 +41,12 @@ pub enum Error {
         /// How many those are.
         most: u32,
     },
+    /// The tenant has as many open invites as it may have.
+    #[error("the tenant has as many open invites as it may have")]
+    InviteLimit {
+        /// How many those are.
+        most: u32,
+    },
     /// The queue of hashes to compute is full.
     #[error("too many values are being hashed")]
     HashingBusy {

@@ -1,12 +1,13 @@
 //! Memberships.
 
 use super::access::Rpc;
-use super::scene::{Deed, check_etag, lost_row};
+use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::users::{parse_user_id, user_id};
 use super::{Authority, Call, Error, named_tenant};
+use crate::domain::audit::Act;
 use crate::domain::change::{Change, Revision, Version};
-use crate::domain::ids::UserId;
-use crate::domain::principal::{Membership, Role};
+use crate::domain::ids::{TenantId, UserId};
+use crate::domain::principal::{Membership, Role, User};
 use crate::domain::reason::{Missing, Taken, Violations};
 use crate::domain::scope::Permission;
 use crate::domain::token::RevokeReason;
@@ -32,15 +33,7 @@ impl Authority {
         let (Some(user_id), true) = (user_id, violations.is_empty()) else {
             return Err(violations.into());
         };
-        let user = if scene.caller.has(Permission::Operator) {
-            scene
-                .tx
-                .find_user(user_id)
-                .await?
-                .ok_or(Error::NotFound(Missing::User))?
-        } else {
-            scene.user(user_id).await?
-        };
+        let user = scene.joinable(user_id).await?;
         let now = scene.now;
         let member = scene
             .tx
@@ -101,7 +94,7 @@ impl Authority {
         let mut scene = self
             .begin(&call, Rpc::RemoveMember, &tenant_id, &[user_id])
             .await?;
-        scene.user(user_id).await?;
+        let user = scene.user(user_id).await?;
         let member = scene.tx.find_membership(&tenant_id, user_id).await?;
         let member = member.ok_or(Error::NotFound(Missing::Member))?;
         if !scene
@@ -119,6 +112,7 @@ impl Authority {
             text: String::new(),
         };
         let act = scene.act().user(user_id).changed(Some(&member), None);
+        let act = scene.without_invites(act, &user, Some(&tenant_id)).await?;
         let deed = Deed::of(act)
             .altering([Change::MemberChanged(tenant_id, user_id)])
             .revoking([epoch]);
@@ -141,5 +135,33 @@ impl Authority {
             return Err(violations.into());
         }
         Ok(scene.tx.list_members(&tenant_id, after, page_size).await?)
+    }
+}
+
+impl Scene {
+    /// Returns a user who may be made a member: one whom the tenant vouches for, or who is
+    /// one already, or, for operators, any.
+    pub(super) async fn joinable(&mut self, user_id: UserId) -> Result<User, Error> {
+        if self.caller.has(Permission::Operator) {
+            let user = self.tx.find_user(user_id).await?;
+            return user.ok_or(Error::NotFound(Missing::User));
+        }
+        self.user(user_id).await
+    }
+
+    /// Revokes what invites of a user there are, to one tenant or to each, and adds to the
+    /// act that it did: who is removed does not come back by what was open before.
+    pub(super) async fn without_invites(
+        &mut self,
+        act: Act,
+        user: &User,
+        tenant_id: Option<&TenantId>,
+    ) -> Result<Act, Error> {
+        let now = self.now;
+        let revoked = self.tx.mark_invites_of_user_revoked(user, tenant_id, now);
+        Ok(match revoked.await? {
+            0 => act,
+            revoked => act.with("invites_revoked", revoked.to_string()),
+        })
     }
 }

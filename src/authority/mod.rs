@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod caller;
 pub mod census;
+pub mod claim;
 pub mod counters;
 pub mod create;
 mod ended;
@@ -15,6 +16,7 @@ pub mod exposed;
 mod grant;
 pub mod hasher;
 pub mod introspect;
+pub mod invites;
 pub mod keyring;
 pub mod list;
 pub mod members;
@@ -51,6 +53,7 @@ use self::access::Rpc;
 use self::audit::Readers;
 pub use self::caller::Caller;
 use self::census::Census;
+use self::claim::Claims;
 use self::counters::Counters;
 pub use self::error::Error;
 use self::exposed::Exposures;
@@ -94,6 +97,7 @@ pub struct Authority {
     counters: Counters,
     census: ArcSwapOption<Census>,
     exposures: Exposures,
+    claims: Claims,
     readers: Readers,
     incarnation: String,
     /// The highest number that this process has seen committed.
@@ -168,6 +172,7 @@ impl Authority {
             counters: Counters::default(),
             census: ArcSwapOption::empty(),
             exposures: Exposures::default(),
+            claims: Claims::default(),
             readers: Readers::default(),
             incarnation: head.incarnation,
             seen: AtomicI64::new(head.number.0),

@@ -9,7 +9,7 @@ use super::scene::Scene;
 use super::{Authority, Call, Caller, Error};
 use crate::domain::bounds;
 use crate::domain::change::{ChangeNumber, Revision};
-use crate::domain::ids::TokenId;
+use crate::domain::ids::{InviteId, TokenId};
 use crate::domain::reason::{Denial, Field};
 use crate::domain::scope::Permission;
 use crate::domain::text;
@@ -37,6 +37,11 @@ pub struct Done {
 }
 
 impl Done {
+    /// Returns the invite whose value was given out, if it was one's.
+    pub fn invite_id(&self) -> Option<InviteId> {
+        serde_json::from_str(self.outcome.as_deref()?).ok()
+    }
+
     /// Returns a call that gave out a value, for the table of errors.
     pub fn sample() -> Self {
         Self {
@@ -197,6 +202,7 @@ impl Authority {
                 | Error::FailedPrecondition(_)
                 | Error::EtagMismatch
                 | Error::TokenLimit { .. }
+                | Error::InviteLimit { .. }
         );
         let Some(key) = call.key(&call.caller).filter(|_| by_its_own) else {
             return error;

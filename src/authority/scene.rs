@@ -12,7 +12,7 @@ use crate::domain::audit::{Act, Origin};
 use crate::domain::bounds;
 use crate::domain::catalog::Catalog;
 use crate::domain::change::{Change, Revision, Version};
-use crate::domain::ids::{TenantId, TokenId, UserId};
+use crate::domain::ids::{InviteId, TenantId, TokenId, UserId};
 use crate::domain::introspection;
 use crate::domain::principal::{Tenant, User};
 use crate::domain::reason::{Missing, Obstacle};
@@ -197,6 +197,19 @@ impl Authority {
         token_id: TokenId,
     ) -> Result<Revision, Error> {
         let request = scene.request(None, Some(token_id));
+        self.close_kept(scene, deed, request).await
+    }
+
+    /// As [`close_giving`](Self::close_giving), for a call that gives out the value of this
+    /// invite.
+    pub(super) async fn close_inviting(
+        &self,
+        scene: Scene,
+        deed: Deed,
+        invite_id: InviteId,
+    ) -> Result<Revision, Error> {
+        let outcome = serde_json::to_string(&invite_id).map_err(Error::internal)?;
+        let request = scene.request(Some(outcome), None);
         self.close_kept(scene, deed, request).await
     }
 

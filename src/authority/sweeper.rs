@@ -27,8 +27,8 @@ const CHANGES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long what is dead is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Tokens that are revoked or expired, and values past their end, where their
-    /// tenant does not say.
+    /// Tokens that are revoked or expired, and values and invites past their end, where
+    /// their tenant does not say.
     pub dead_tokens: Duration,
     /// Audit events; `None` for ever.
     pub audit_events: Option<Duration>,
@@ -43,6 +43,8 @@ pub struct Swept {
     pub tokens: u64,
     /// Values past their end, of tokens that live on.
     pub values: u64,
+    /// Invites past their end.
+    pub invites: u64,
     /// Calls that need not be recognised any more.
     pub requests: u64,
     /// Rows of the log of changes.
@@ -72,6 +74,7 @@ impl Authority {
         for (what, count) in [
             (Sweepable::Tokens, swept.tokens),
             (Sweepable::Values, swept.values),
+            (Sweepable::Invites, swept.invites),
             (Sweepable::Requests, swept.requests),
             (Sweepable::Changes, swept.changes),
             (Sweepable::AuditEvents, swept.audit_events),
@@ -83,6 +86,7 @@ impl Authority {
         tracing::info!(
             tokens = swept.tokens,
             values = swept.values,
+            invites = swept.invites,
             requests = swept.requests,
             changes = swept.changes,
             audit_events = swept.audit_events,
@@ -114,6 +118,7 @@ impl Authority {
             };
         }
         exhaust!(values, |tx, now| tx.delete_ended_secrets(now, kept, BATCH));
+        exhaust!(invites, |tx, now| tx.delete_ended_invites(now, kept, BATCH));
         exhaust!(requests, |tx, now| {
             tx.delete_forgotten_requests(now.saturating_sub(REQUESTS_KEPT), BATCH)
         });

@@ -277,6 +277,7 @@ impl Authority {
             text: String::new(),
         };
         let act = scene.act().user(user_id).changed(Some(&user), None);
+        let act = scene.without_invites(act, &user, None).await?;
         let deed = Deed::of(act)
             .altering([Change::UserChanged(user_id)])
             .revoking([epoch]);

@@ -11,6 +11,7 @@ use super::{Authority, Error};
 use crate::domain::fingerprint::{Fingerprint, KeyId};
 use crate::domain::ids::{SecretId, TenantId};
 use crate::domain::introspection::Verifier;
+use crate::domain::invite;
 use crate::domain::value::TokenValue;
 
 /// One verification by bcrypt: of a row, against a presented secret, known here by
@@ -95,6 +96,23 @@ impl Authority {
             Ok::<bool, Error>(good)
         });
         outcome.await.copied()
+    }
+
+    /// As [`verify`](Self::verify), for what is good once: nothing of it is remembered.
+    pub(super) async fn verify_once(
+        &self,
+        value: &TokenValue,
+        verifier: &invite::Verifier,
+        tenant_id: &TenantId,
+    ) -> Result<bool, Error> {
+        let (key_id, fingerprint) = &verifier.fingerprint;
+        let secret = value.secret();
+        if let Some(key) = self.keyring.load().get(key_id) {
+            return Ok(key.fingerprint(secret) == *fingerprint);
+        }
+        let hash = &verifier.secret_hash;
+        self.counters.bcrypt_verifications.add(1);
+        self.hasher.verify(tenant_id, secret.expose(), hash).await
     }
 
     /// Judges a value by its row's fingerprint, or by the one that is remembered for

@@ -1,6 +1,7 @@
 //! What each command that changes something takes.
 
 use super::failure::Failure;
+use super::invite;
 use super::session::Session;
 use crate::authority::access::Rpc;
 
@@ -41,6 +42,9 @@ pub(super) fn flag(field: &str, rpc: Rpc) -> Option<String> {
     if let Some(rule) = field.strip_prefix("policy.") {
         return Some(format!("--{}", rule.replace('_', "-")));
     }
+    if rpc == Rpc::CreateInvite {
+        return invite::flag(field);
+    }
     match (rpc, field) {
         (
             Rpc::GetUser
@@ -61,7 +65,8 @@ pub(super) fn flag(field: &str, rpc: Rpc) -> Option<String> {
             | Rpc::DeleteTenant
             | Rpc::SetActiveTenant,
             "tenant_id",
-        ) => Some(field.to_owned()),
+        )
+        | (Rpc::RevokeInvite, "invite_id") => Some(field.to_owned()),
         (Rpc::ListAuditEvents, "token_id") => Some(String::from("--token")),
         (Rpc::ListAuditEvents, "caller_token_id") => Some(String::from("--caller")),
         (Rpc::ListAuditEvents, "start_time") => Some(String::from("--since")),

@@ -11,6 +11,7 @@ mod failure;
 mod handout;
 mod input;
 mod introspect;
+mod invite;
 mod member;
 mod moments;
 mod output;
@@ -121,6 +122,13 @@ enum Command {
         #[command(subcommand)]
         command: member::Command,
     },
+    /// Invites: let people join a tenant who have no token yet
+    Invite {
+        #[command(flatten)]
+        client: ClientArguments,
+        #[command(subcommand)]
+        command: invite::Command,
+    },
     /// What was done, by whom, and whether the log of it is whole
     Audit {
         #[command(flatten)]
@@ -208,6 +216,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Tenant { client, command } => return call(client, async |s| command.run(s).await),
         Command::User { client, command } => return call(client, async |s| command.run(s).await),
         Command::Member { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Invite { client, command } => {
+            let client = if command.is_nobodys() {
+                client.of_nobody()
+            } else {
+                client
+            };
+            return call(client, async |s| command.run(s).await);
+        }
         Command::Audit { client, command } => return call(client, async |s| command.run(s).await),
         Command::Token {
             client,

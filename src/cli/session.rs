@@ -16,6 +16,7 @@ use crate::authority::access::Rpc;
 use crate::domain::entropy::{self, OsEntropy};
 use crate::pb::audit_service_client::AuditServiceClient;
 use crate::pb::introspection_service_client::IntrospectionServiceClient;
+use crate::pb::invite_service_client::InviteServiceClient;
 use crate::pb::scope_service_client::ScopeServiceClient;
 use crate::pb::self_service_client::SelfServiceClient;
 use crate::pb::tenant_service_client::TenantServiceClient;
@@ -88,6 +89,7 @@ impl Session {
         tenants: TenantServiceClient,
         users: UserServiceClient,
         scopes: ScopeServiceClient,
+        invites: InviteServiceClient,
         audit: AuditServiceClient,
     }
 

@@ -48,6 +48,8 @@ words! {
     Reason, reason: RevokeReason {
         Compromised, Superseded, NoLongerNeeded, Administrative, OwnerGone,
     }
+    /// Where an invite is in its life.
+    InviteState, invite_state: InviteState { Open, Claimed, Revoked, Expired }
     /// What a user is in a tenant.
     Role, role: Role { Admin, Member }
 }

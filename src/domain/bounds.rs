@@ -56,6 +56,12 @@ pub const VALUES_IN_GRACE: i64 = 3;
 /// The shortest and the longest time for which what is dead is kept.
 pub const RETENTION: RangeInclusive<Duration> =
     Duration::from_secs(24 * 60 * 60)..=Duration::from_secs(3650 * 24 * 60 * 60);
+/// How long an invite can be claimed when nothing is said.
+pub const INVITE_TTL_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long an invite can be claimed, at most.
+pub const INVITE_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The invites of a tenant that are open at once, at most.
+pub const OPEN_INVITES: u32 = 1000;
 /// The number of tokens a user that a policy may set, at most.
 pub const TOKENS_PER_USER_MAX: u32 = 1_000_000;
 /// The bytes of a message, at most.

@@ -103,15 +103,41 @@ impl Catalog {
     /// Returns what the holder may do: what was granted and all that it implies,
     /// within what the catalog lets the holder's role and kind hold.
     pub fn effective(&self, granted: &ScopeSet, holder: Holder) -> ScopeSet {
-        let may_hold = |name: &&ScopeName| self.may_hold(name, holder).is_ok();
-        self.closure(granted)
-            .iter()
-            .filter(may_hold)
-            .cloned()
-            .collect()
+        let closure = self.closure(granted);
+        let tainted = self.tainted(&closure, holder);
+        let may_hold =
+            |name: &&ScopeName| self.may_hold(name, holder).is_ok() && !tainted.contains(name);
+        closure.iter().filter(may_hold).cloned().collect()
     }
 
-    /// Returns whether such a holder may hold the scope.
+    /// Returns those of a closure that an AGENT does not hold because they imply what is
+    /// forbidden to it: an agent's run is no administrator's, under whatever name. Who is
+    /// of another kind holds such a scope without what it may not have of it.
+    pub fn tainted(&self, closure: &ScopeSet, holder: Holder) -> ScopeSet {
+        let mut tainted = ScopeSet::default();
+        if holder.kind != Kind::Agent {
+            return tainted;
+        }
+        let mut implied_by = BTreeMap::<&ScopeName, Vec<&ScopeName>>::new();
+        for name in closure {
+            for implied in self.scopes.get(name).into_iter().flat_map(|s| &s.implies) {
+                implied_by.entry(implied).or_default().push(name);
+            }
+        }
+        let forbidden =
+            |name: &&ScopeName| self.may_hold(name, holder) == Err(Unfit::ForbiddenForKind);
+        let mut open: Vec<&ScopeName> = closure.iter().filter(forbidden).collect();
+        while let Some(name) = open.pop() {
+            for name in implied_by.get(name).into_iter().flatten() {
+                if tainted.insert((*name).clone()) {
+                    open.push(name);
+                }
+            }
+        }
+        tainted
+    }
+
+    /// Returns whether such a holder may hold the scope itself, whatever it implies.
     pub fn may_hold(&self, name: &ScopeName, holder: Holder) -> Result<(), Unfit> {
         // No role limits SERVICE; a user who is no member any more has none either.
         let admin = holder.kind == Kind::Service || holder.role == Some(Role::Admin);
@@ -136,6 +162,10 @@ impl Catalog {
         match self.scopes.get(name) {
             None => Err(Unfit::NotInCatalog),
             Some(scope) if scope.forbidden_kinds.contains(&holder.kind) => {
+                Err(Unfit::ForbiddenForKind)
+            }
+            // An agent's run is no administrator's, whoever runs it.
+            Some(scope) if scope.admins_only && holder.kind == Kind::Agent => {
                 Err(Unfit::ForbiddenForKind)
             }
             Some(scope) if scope.admins_only && !admin => Err(Unfit::NeedsAdminRole),
@@ -245,6 +275,51 @@ mod tests {
             !catalog
                 .effective(&set(&["admin"]), agent)
                 .has(Permission::TenantAdmin)
+        );
+    }
+
+    #[test]
+    fn an_agent_holds_nothing_that_is_or_implies_an_administrators() {
+        let admin = ScopeDraft {
+            admins_only: true,
+            ..scope("admin", &["read"])
+        };
+        let no_agents = ScopeDraft {
+            forbidden_kinds: vec![Kind::Agent],
+            ..scope("no_agents", &[])
+        };
+        let (catalog, said) = judge(
+            vec![
+                scope("read", &[]),
+                admin,
+                no_agents,
+                scope("super", &["admin"]),
+                scope("hyper", &["super", "write"]),
+                scope("write", &["read"]),
+                scope("sly", &["no_agents"]),
+            ],
+            vec![],
+        );
+        assert_eq!(said, [""; 0]);
+        let agent = Holder {
+            kind: Kind::Agent,
+            ..ADMIN
+        };
+        for (granted, left) in [
+            (vec!["admin"], vec!["read"]),
+            (vec!["hyper"], vec!["read", "write"]),
+            (vec!["sly", "write"], vec!["read", "write"]),
+        ] {
+            assert_eq!(catalog.effective(&set(&granted), agent), set(&left));
+        }
+        // Another kind loses no more than what it may not have.
+        assert_eq!(
+            catalog.effective(&set(&["super"]), MEMBER),
+            set(&["read", "super"])
+        );
+        assert_eq!(
+            catalog.effective(&set(&["super"]), ADMIN),
+            set(&["admin", "read", "super"])
         );
     }
 

@@ -93,9 +93,15 @@ impl<'a> Explanation<'a> {
             profile,
             origins,
         } = self;
+        let names: ScopeSet = origins.keys().cloned().collect();
+        let tainted = catalog.tainted(&names, holder);
         let explained = origins.into_iter().map(|(name, origin)| {
             let has = origin.granted || !origin.implied_by.is_empty();
-            let withheld = match catalog.may_hold(&name, holder) {
+            let fit = match catalog.may_hold(&name, holder) {
+                Ok(()) if tainted.contains(&name) => Err(Unfit::ForbiddenForKind),
+                fit => fit,
+            };
+            let withheld = match fit {
                 // What nobody could have been granted, first: it may be a typo.
                 Err(Unfit::NotInCatalog) => Some(Withheld::Unfit(Unfit::NotInCatalog)),
                 _ if !has => Some(Withheld::NotGranted),

@@ -111,6 +111,11 @@ id!(
     SecretId,
     "sec_"
 );
+id!(
+    /// An invite's id: `ivt_` and 22 characters.
+    InviteId,
+    "ivt_"
+);
 
 /// A tenant's id: `[a-z][a-z0-9-]{1,61}[a-z0-9]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,6 +11,7 @@ pub mod explanation;
 pub mod fingerprint;
 pub mod ids;
 pub mod introspection;
+pub mod invite;
 pub mod policy;
 pub mod principal;
 pub mod reason;

@@ -41,6 +41,7 @@ reasons! {
         InvalidTenantId = "INVALID_TENANT_ID", "a tenant_id has 3 to 63 of a-z, 0-9 and -, begins with a letter and does not end in -";
         ReservedTenantId = "RESERVED_TENANT_ID", "the tenant_id is reserved";
         InvalidUserId = "INVALID_USER_ID", "a user_id is usr_ and 22 characters";
+        InvalidInviteId = "INVALID_INVITE_ID", "an invite_id is ivt_ and 22 characters";
         InvalidTokenId = "INVALID_TOKEN_ID", "a token_id is tok_ and 22 characters";
         InvalidPrefix = "INVALID_PREFIX", "a prefix is a letter a-z, up to 14 of a-z, 0-9, _ and -, and a closing _ or -";
         ReservedPrefix = "RESERVED_PREFIX", "the prefix is reserved";
@@ -93,6 +94,7 @@ reasons! {
         Tenant = "TENANT_NOT_FOUND", "there is no such tenant";
         User = "USER_NOT_FOUND", "there is no such user";
         Member = "MEMBER_NOT_FOUND", "the user is no member of the tenant";
+        Invite = "INVITE_NOT_FOUND", "there is no such invite";
     }
 }
 
@@ -118,6 +120,7 @@ reasons! {
         ReservedTenant = "RESERVED_TENANT", "the reserved tenant can't be changed like this";
         TooManyValues = "TOO_MANY_VALUES", "three earlier values of the token are still in their grace";
         ValueNotCurrent = "VALUE_NOT_CURRENT", "only a token's current value may rotate it, and the presented one is an earlier one";
+        InviteClaimed = "INVITE_CLAIMED", "the invite was claimed: what it gave is taken back by removing the member";
         NoUser = "CALLER_HAS_NO_USER", "the caller's token acts as no user";
     }
 }
@@ -158,6 +161,17 @@ impl Violations {
                 self.add(field, reason);
                 None
             }
+        }
+    }
+
+    /// Takes over what is wrong with a message that is a field of this one.
+    pub fn add_within(&mut self, field: &str, others: Self) {
+        for Violation {
+            field: inner,
+            reason,
+        } in others.0
+        {
+            self.add(format!("{field}.{inner}"), reason);
         }
     }
 

@@ -1,5 +1,5 @@
-//! A token's value: `<prefix><lookup 12><secret 43><check 6>`, base62 after the
-//! prefix.
+//! A token's value, or an invite's: `<prefix><lookup 12><secret 43><check 6>`, base62
+//! after the prefix.
 
 mod find;
 
@@ -54,6 +54,16 @@ impl Prefix {
     /// Returns the prefix of the reserved tenant.
     pub fn authority() -> Self {
         Self(String::from("ta_"))
+    }
+
+    /// Returns the prefix of invites' values, which no tenant has.
+    pub fn invite() -> Self {
+        Self(String::from("inv_"))
+    }
+
+    /// Returns whether what bears it is an invite's value.
+    pub fn is_invite(&self) -> bool {
+        *self == Self::invite()
     }
 
     /// Parses the prefix of a new tenant: the reserved ones, and those that one

@@ -69,6 +69,8 @@ mutations! {
     UpdateMemberRequest,
     RemoveMemberRequest,
     UpdateCatalogRequest,
+    CreateInviteRequest,
+    RevokeInviteRequest,
 }
 
 /// Answers a call with what a looking use case comes to.

@@ -79,6 +79,9 @@ rows! {
     Error::TokenLimit { .. } =>
         "A cap is reached; asking again does not help until a token is revoked or expires.",
         [Error::TokenLimit { most: 1 }];
+    Error::InviteLimit { .. } =>
+        "A cap is reached; asking again does not help until an invite is claimed, revoked or expires.",
+        [Error::InviteLimit { most: 1 }];
     Error::HashingBusy { .. } =>
         "A queue is full; ask again after the delay.",
         [Error::HashingBusy { retry_after: Duration::ZERO }];

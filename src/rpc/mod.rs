@@ -10,6 +10,7 @@ pub mod convert;
 pub mod error_table;
 pub mod incoming;
 pub mod introspection;
+pub mod invites;
 pub mod layers;
 mod limits;
 pub mod scopes;
@@ -40,6 +41,7 @@ use crate::domain::entropy::Entropy;
 use crate::pb;
 use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::introspection_service_server::IntrospectionServiceServer;
+use crate::pb::invite_service_server::InviteServiceServer;
 use crate::pb::scope_service_server::ScopeServiceServer;
 use crate::pb::self_service_server::SelfServiceServer;
 use crate::pb::tenant_service_server::TenantServiceServer;
@@ -47,13 +49,14 @@ use crate::pb::token_service_server::TokenServiceServer;
 use crate::pb::user_service_server::UserServiceServer;
 
 /// The names of the services, by which their health is asked for.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     <IntrospectionServiceServer<introspection::Service> as NamedService>::NAME,
     <TokenServiceServer<tokens::Service> as NamedService>::NAME,
     <SelfServiceServer<self_service::Service> as NamedService>::NAME,
     <TenantServiceServer<tenants::Service> as NamedService>::NAME,
     <UserServiceServer<users::Service> as NamedService>::NAME,
     <ScopeServiceServer<scopes::Service> as NamedService>::NAME,
+    <InviteServiceServer<invites::Service> as NamedService>::NAME,
     <AuditServiceServer<audit::Service> as NamedService>::NAME,
 ];
 
@@ -81,6 +84,7 @@ pub fn router<H: Health>(
     let tenants = tenants::Service(Arc::clone(&authority));
     let users = users::Service(Arc::clone(&authority));
     let scopes = scopes::Service(Arc::clone(&authority));
+    let invites = invites::Service(Arc::clone(&authority));
     let audit = audit::Service(Arc::clone(&authority));
     let message = limits.message_bytes;
     let router = Server::builder()
@@ -99,6 +103,7 @@ pub fn router<H: Health>(
         .add_service(TenantServiceServer::new(tenants).max_decoding_message_size(message))
         .add_service(UserServiceServer::new(users).max_decoding_message_size(message))
         .add_service(ScopeServiceServer::new(scopes).max_decoding_message_size(message))
+        .add_service(InviteServiceServer::new(invites).max_decoding_message_size(message))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message))
         .add_service(health);
     if !reflection {

@@ -13,7 +13,8 @@ use tonic_types::{ErrorDetails, FieldViolation, QuotaViolation, StatusExt};
 use super::chain;
 use super::layers::RequestId;
 use crate::authority::Error;
-use crate::domain::ids::TokenId;
+use crate::authority::requests::Done;
+use crate::domain::ids::{InviteId, TokenId};
 use crate::domain::reason::Violations;
 
 /// Whose reasons these are, in each `ErrorInfo`.
@@ -49,12 +50,25 @@ pub(super) enum Detail<'e> {
     Violations(&'e Violations),
     /// When to ask again.
     Retry(Duration),
-    /// The most tokens that a user may have.
-    Quota(u32),
+    /// How many somebody may have, at most: who, the bound's name, and the bound.
+    Quota(&'static str, &'static str, u32),
     /// Which token it is about.
     Token(TokenId),
+    /// Which invite it is about.
+    Invite(InviteId),
     /// The id to quote.
     RequestId,
+}
+
+impl Detail<'_> {
+    /// Returns what a call gave out that is done already.
+    fn given_by(done: &Done) -> Self {
+        match (done.token_id, done.invite_id()) {
+            (Some(token_id), _) => Self::Token(token_id),
+            (None, Some(invite_id)) => Self::Invite(invite_id),
+            (None, None) => Self::Nothing,
+        }
+    }
 }
 
 /// All that is to be said about a failure.
@@ -131,7 +145,7 @@ impl<'e> Outcome<'e> {
                 Self::plain(Code::AlreadyExists, taken.as_str(), taken.sentence())
             }
             Error::RequestDone(done) => Self {
-                detail: done.token_id.map_or(Detail::Nothing, Detail::Token),
+                detail: Detail::given_by(done),
                 ..Self::plain(
                     Code::AlreadyExists,
                     "REQUEST_ALREADY_DONE",
@@ -149,11 +163,19 @@ impl<'e> Outcome<'e> {
                 "the record was changed since it was read",
             ),
             Error::TokenLimit { most } => Self {
-                detail: Detail::Quota(*most),
+                detail: Detail::Quota("user", "max_tokens_per_user", *most),
                 ..Self::plain(
                     Code::ResourceExhausted,
                     "TOKEN_LIMIT",
                     "the user has as many tokens as the tenant allows",
+                )
+            },
+            Error::InviteLimit { most } => Self {
+                detail: Detail::Quota("tenant", "max_open_invites", *most),
+                ..Self::plain(
+                    Code::ResourceExhausted,
+                    "INVITE_LIMIT",
+                    "the tenant has as many open invites as it may have",
                 )
             },
             Error::HashingBusy { retry_after } => Self {
@@ -203,16 +225,21 @@ impl<'e> Outcome<'e> {
             Detail::Retry(delay) => {
                 details.set_retry_info(Some(delay));
             }
-            Detail::Quota(most) => {
-                let mut violation = QuotaViolation::new("user", self.sentence);
+            Detail::Quota(subject, bound, most) => {
+                let mut violation = QuotaViolation::new(subject, self.sentence);
                 violation.quota_value = most.into();
                 details.set_quota_failure([violation]);
-                metadata.insert("max_tokens_per_user".to_owned(), most.to_string());
+                metadata.insert(bound.to_owned(), most.to_string());
             }
             Detail::Token(token_id) => {
                 let description = "rotate it to get a new value";
                 details.set_resource_info("token", token_id.to_string(), "", description);
                 metadata.insert("token_id".to_owned(), token_id.to_string());
+            }
+            Detail::Invite(invite_id) => {
+                let description = "revoke it and create another";
+                details.set_resource_info("invite", invite_id.to_string(), "", description);
+                metadata.insert("invite_id".to_owned(), invite_id.to_string());
             }
             Detail::RequestId => {
                 metadata.insert("request_id".to_owned(), request_id.as_str().to_owned());

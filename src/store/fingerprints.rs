@@ -14,11 +14,16 @@ const RECORD_FINGERPRINT: &str = "
     RETURNING secret_id";
 
 const LIST_FINGERPRINT_KEYS: &str = "
-    SELECT fingerprint_key, COUNT(*) AS count
-      FROM secrets
-     WHERE fingerprint_key IS NOT NULL
-     GROUP BY fingerprint_key
-     ORDER BY fingerprint_key";
+    SELECT k.fingerprint_key, COUNT(*) AS count
+      FROM (SELECT fingerprint_key
+              FROM secrets
+             WHERE fingerprint_key IS NOT NULL
+            UNION ALL
+            SELECT fingerprint_key
+              FROM invites
+             WHERE claimed_at IS NULL AND revoked_at IS NULL) AS k
+     GROUP BY k.fingerprint_key
+     ORDER BY k.fingerprint_key";
 
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("record_fingerprint", RECORD_FINGERPRINT),
@@ -52,7 +57,8 @@ impl Tx {
         Ok(done == 1)
     }
 
-    /// Returns how many secrets have a fingerprint under each key.
+    /// Returns how many secrets, those of invites among them, have a fingerprint under
+    /// each key.
     pub async fn list_fingerprint_keys(&mut self) -> Result<Vec<(KeyId, i64)>, Error> {
         let rows = fetch_all!(self.inner, KeyRow, LIST_FINGERPRINT_KEYS)?;
         Ok(rows

@@ -9,6 +9,7 @@ mod counters;
 mod error;
 mod fingerprints;
 mod introspection;
+mod invites;
 mod memberships;
 mod migrations;
 mod page;
@@ -61,6 +62,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         changes::STATEMENTS,
         fingerprints::STATEMENTS,
         introspection::STATEMENTS,
+        invites::STATEMENTS,
         memberships::STATEMENTS,
         migrations::STATEMENTS,
         requests::STATEMENTS,

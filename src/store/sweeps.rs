@@ -89,6 +89,17 @@ const DELETE_ENDED_SECRETS: &str = "
                           ORDER BY s.ends_at, s.secret_id
                           LIMIT $3)";
 
+/// Whatever became of them: they are kept for the tenant's retention from their end on.
+const DELETE_ENDED_INVITES: &str = "
+    DELETE FROM invites
+     WHERE invite_id IN (SELECT i.invite_id
+                           FROM invites i
+                           JOIN tenants n ON n.tenant_id = i.tenant_id
+                          WHERE i.expires_at <= $4
+                            AND i.expires_at <= $1 - COALESCE(n.retention_ms, $2)
+                          ORDER BY i.expires_at, i.invite_id
+                          LIMIT $3)";
+
 const DELETE_FORGOTTEN_REQUESTS: &str = "
     DELETE FROM requests
      WHERE (caller_id, rpc, request_id) IN (SELECT caller_id, rpc, request_id
@@ -141,6 +152,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("delete_token_secrets", DELETE_TOKEN_SECRETS),
     ("delete_token", DELETE_TOKEN),
     ("delete_ended_secrets", DELETE_ENDED_SECRETS),
+    ("delete_ended_invites", DELETE_ENDED_INVITES),
     ("delete_forgotten_requests", DELETE_FORGOTTEN_REQUESTS),
     ("delete_old_changes", DELETE_OLD_CHANGES),
     ("find_chain_to_prune", FIND_CHAIN_TO_PRUNE),
@@ -267,6 +279,24 @@ impl Tx {
         Ok(execute!(
             self.inner,
             DELETE_ENDED_SECRETS,
+            now.millis(),
+            millis(Some(kept)),
+            i64::from(size),
+            now.saturating_sub(*bounds::RETENTION.start()).millis(),
+        )?)
+    }
+
+    /// Removes invites that ended longer ago than their tenant keeps them, or `kept` where
+    /// it does not say; returns how many.
+    pub async fn delete_ended_invites(
+        &mut self,
+        now: Timestamp,
+        kept: Duration,
+        size: u32,
+    ) -> Result<u64, Error> {
+        Ok(execute!(
+            self.inner,
+            DELETE_ENDED_INVITES,
             now.millis(),
             millis(Some(kept)),
             i64::from(size),

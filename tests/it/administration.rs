@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalogs;
+mod invites;
 mod reach;
 mod records;
 
@@ -57,9 +58,14 @@ impl Client {
 
     /// Writes a file where the commands run; returns its path.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.directory.path().join(name);
+        let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Returns where the commands find a file of this name.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Returns a command, to be run where the files are.

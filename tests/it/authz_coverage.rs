@@ -2,10 +2,13 @@
 //! credential, nobody of another tenant, nobody without the permission, and who has
 //! it. An RPC without a row in the access table, or without a case here, fails.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use prost_reflect::{MethodDescriptor, Value};
 use token_authority::authority::access::{Need, Rpc};
 use token_authority::pb;
 
+use crate::support::invites::guest;
 use crate::support::raw::{call, methods, path};
 use crate::support::{Actor, Backend, Tenant, TestServer, both_backends, refusal, self_service};
 
@@ -38,6 +41,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) token_id: String,
     pub(crate) value: String,
     pub(crate) outsider_id: String,
+    pub(crate) invite: pb::CreateInviteResponse,
+    guests: AtomicUsize,
 }
 
 impl<'a> Scene<'a> {
@@ -70,6 +75,8 @@ impl<'a> Scene<'a> {
             .unwrap();
         Self {
             t,
+            invite: tenant.admin.invite(guest("guest")).await,
+            guests: AtomicUsize::new(0),
             user_id: user.user_id,
             token_id: created.token.unwrap().token_id,
             value: created.value,
@@ -128,6 +135,21 @@ impl<'a> Scene<'a> {
         call(&operator, &method(before), &fields).await.unwrap();
     }
 
+    /// As [`request`](Self::request), and good once more where one is good once.
+    async fn another(&self, rpc: Rpc) -> Vec<(&'static str, Value)> {
+        if rpc != Rpc::ClaimInvite {
+            return self.request(rpc);
+        }
+        let number = self.guests.fetch_add(1, Ordering::SeqCst);
+        let made = self.tenant.admin.invite(guest(&format!("guest-{number}")));
+        vec![("value", Value::String(made.await.value))]
+    }
+
+    /// Returns the id of an invite that is open.
+    pub(crate) fn invite_id(&self) -> &str {
+        &self.invite.invite.as_ref().unwrap().invite_id
+    }
+
     /// Returns a request's fields that make a call of this RPC succeed for who may.
     pub(crate) fn request(&self, rpc: Rpc) -> Vec<(&'static str, Value)> {
         let text = |text: &str| Value::String(text.to_owned());
@@ -174,6 +196,7 @@ impl<'a> Scene<'a> {
             | Rpc::ResumeTenant
             | Rpc::DeleteTenant
             | Rpc::ListTokens
+            | Rpc::ListInvites
             | Rpc::ListUsers
             | Rpc::ListMembers
             | Rpc::GetCatalog
@@ -192,6 +215,16 @@ impl<'a> Scene<'a> {
                 let role = Value::EnumNumber(pb::Role::Admin.into());
                 vec![tenant, user, ("role", role)]
             }
+            Rpc::CreateInvite => {
+                let field = method(rpc).input().get_field_by_name("new_user").unwrap();
+                let kind = field.kind();
+                let mut user =
+                    prost_reflect::DynamicMessage::new(kind.as_message().unwrap().clone());
+                user.set_field_by_name("external_id", text("new"));
+                vec![tenant, ("new_user", Value::Message(user))]
+            }
+            Rpc::RevokeInvite => vec![tenant, ("invite_id", text(self.invite_id()))],
+            Rpc::ClaimInvite => vec![("value", text(&self.invite.value))],
             Rpc::UpdateCatalog => {
                 let field = method(rpc).input().get_field_by_name("catalog").unwrap();
                 let kind = field.kind();
@@ -213,6 +246,7 @@ fn names_tenant(rpc: Rpc) -> bool {
             | Rpc::RotateCurrentToken
             | Rpc::RevokeCurrentToken
             | Rpc::RevokeExposedToken
+            | Rpc::ClaimInvite
             | Rpc::ListTenants
             | Rpc::CreateTenant
     )
@@ -270,10 +304,12 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
     for (number, &rpc) in Rpc::ALL.iter().enumerate() {
         let scene = Scene::new(&t, &format!("tenant-{number}")).await;
         let method = method(rpc);
-        let fields = scene.request(rpc);
-        let attempt = async |actor: &Actor| match call(actor, &method, &fields).await {
-            Ok(_) => String::from("OK"),
-            Err(status) => refusal(&status),
+        let attempt = async |actor: &Actor| {
+            let fields = scene.another(rpc).await;
+            match call(actor, &method, &fields).await {
+                Ok(_) => String::from("OK"),
+                Err(status) => refusal(&status),
+            }
         };
         let what = rpc.path();
 

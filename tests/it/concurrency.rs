@@ -2,6 +2,7 @@
 //! where one may win, one does: each mutation locks what it relies on.
 
 mod changes;
+mod invites;
 mod owners;
 mod requests;
 mod revocations;

@@ -39,6 +39,8 @@ mod faults;
 #[cfg(test)]
 mod keyring;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod metrics;

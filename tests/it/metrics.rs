@@ -1,6 +1,7 @@
 //! Metrics: each counts what it says, all that is documented is told and nothing else,
 //! and no label names anybody.
 
+mod claims;
 mod load;
 mod table;
 

@@ -21,7 +21,7 @@ both_backends!(
 fn again(rpc: Rpc) -> &'static str {
     if matches!(
         rpc,
-        Rpc::CreateToken | Rpc::RotateToken | Rpc::RotateCurrentToken
+        Rpc::CreateToken | Rpc::RotateToken | Rpc::RotateCurrentToken | Rpc::CreateInvite
     ) {
         "AlreadyExists REQUEST_ALREADY_DONE"
     } else if rpc == Rpc::RevokeCurrentToken {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use token_authority::authority::sweeper::{Retention, Swept};
 use token_authority::pb;
 
+use crate::support::invites::{guest, seconds};
 use crate::support::tokens::{delete_tenant, id, list, remove_member, ttl, wanted};
 use crate::support::{Actor, Backend, TestServer, both_backends, message, outcome, self_service};
 
@@ -13,6 +14,7 @@ both_backends!(
     what_is_dead_goes_after_its_retention_and_what_lives_stays,
     a_tenant_may_keep_its_dead_longer,
     a_deleted_tenants_tokens_go_with_it,
+    an_invite_goes_after_its_end_and_its_tenants_retention,
     more_than_a_batch_is_removed,
     a_sweep_is_due_once_a_period,
     what_was_swept_is_written_down,
@@ -147,6 +149,30 @@ async fn a_deleted_tenants_tokens_go_with_it(backend: Backend) {
     sweep(&t).await;
     // Of the operator's own token nothing is left either: it expired after a day.
     assert_eq!(tokens - count(&t, "tokens").await, 2);
+}
+
+async fn an_invite_goes_after_its_end_and_its_tenants_retention(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let acme = t.tenant("acme", self_service()).await;
+    for name in ["claimed", "expired", "later"] {
+        let days = if name == "later" { 8 } else { 7 };
+        let request = pb::CreateInviteRequest {
+            ttl: seconds(days * 24 * 60 * 60),
+            ..guest(name)
+        };
+        let made = acme.admin.invite(request).await;
+        if name == "claimed" {
+            t.nobody().try_claim(&made.value).await.unwrap();
+        }
+    }
+    t.advance(7 * DAY + a_moment_less(RETENTION.dead_tokens));
+    assert_eq!(sweep(&t).await.invites, 0);
+    assert_eq!(count(&t, "invites").await, 3);
+    t.advance(RETENTION.period);
+    assert_eq!(sweep(&t).await.invites, 2);
+    t.advance(DAY);
+    assert_eq!(sweep(&t).await.invites, 1);
+    assert_eq!(count(&t, "invites").await, 0);
 }
 
 async fn more_than_a_batch_is_removed(backend: Backend) {

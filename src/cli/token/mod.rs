@@ -98,7 +98,7 @@ fn token_id(given: String) -> Result<String, Failure> {
 }
 
 /// Returns labels by their keys; refuses a key that was given two values.
-fn labels(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn labels(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failure> {
     let mut labels = BTreeMap::new();
     for (key, value) in given {
         if let Some(before) = labels.insert(key.clone(), value) {
@@ -111,7 +111,7 @@ fn labels(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Fail
 }
 
 /// Parses `KEY=VALUE`.
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| String::from("not KEY=VALUE"))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{FieldChange, Hash};
 use crate::domain::catalog::Catalog;
+use crate::domain::invite::{FirstToken, Invite};
 use crate::domain::policy::{Management, Policy};
 use crate::domain::principal::{Membership, Role, Tenant, User};
 use crate::domain::time::Timestamp;
@@ -94,6 +95,31 @@ impl Audited for Token {
             fields.insert(format!("labels.{key}"), value.clone());
         }
         fields
+    }
+}
+
+impl Audited for Invite {
+    fn fields(&self) -> Fields {
+        let new_user = self.new_user.as_ref();
+        let first = self.first_token.as_ref();
+        let first_text = |text: fn(&FirstToken) -> String| first.map(text).unwrap_or_default();
+        fields! {
+            "invite.invite_id": self.invite_id,
+            "invite.hint": self.hint,
+            "invite.role": role(self.role),
+            "invite.user_id": self.user_id,
+            "invite.new_user.external_id": new_user.map(|user| user.external_id.clone()).unwrap_or_default(),
+            "invite.new_user.display_name": new_user.map(|user| user.display_name.clone()).unwrap_or_default(),
+            "invite.first_token.kind": first_text(|first| first.kind.as_str().to_owned()),
+            "invite.first_token.name": first_text(|first| first.name.clone()),
+            "invite.first_token.scopes": first_text(|first| first.scopes.to_text()),
+            "invite.first_token.profile": first_text(|first| first.profile.clone()),
+            "invite.first_token.agent_id": first_text(|first| first.agent_id.clone()),
+            "invite.first_token.ttl": first_text(|first| first.ttl.map(seconds).unwrap_or_default()),
+            "invite.expire_time": self.expires_at,
+            "invite.claim_time": time(self.claimed_at),
+            "invite.revoke_time": time(self.revoked_at),
+        }
     }
 }
 

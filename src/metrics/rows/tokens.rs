@@ -1,7 +1,7 @@
 //! Tokens: what becomes of presented values, and how many tokens there are.
 
 use crate::authority::census::{Census, EXPIRING_WITHIN_DAYS, UNUSED_FOR_DAYS};
-use crate::authority::counters::{Outcome, SecurityEvent, Unauthenticated};
+use crate::authority::counters::{Claim, Outcome, SecurityEvent, Unauthenticated};
 use crate::domain::token::{Kind, State};
 use crate::metrics::{Label, Metric, Samples, Sources, Values};
 
@@ -53,6 +53,14 @@ pub(super) const ROWS: &[Metric] = &[
         &[super::label::<Unauthenticated>("reason")],
         |sources, samples| {
             samples.each(|reason| sources.authority.counters().unauthenticated.get(reason));
+        },
+    ),
+    Metric::counter(
+        "token_authority_claims",
+        "Values that were presented to claim an invite, by what became of it: joined, or refused for this reason, which is told to nobody",
+        &[super::label::<Claim>("result")],
+        |sources, samples| {
+            samples.each(|result| sources.authority.counters().claims.get(result));
         },
     ),
     Metric::counter(

@@ -3,6 +3,7 @@
 //! request is gathered as violations, all at once.
 
 pub mod explanation;
+pub mod invite;
 pub mod inward;
 pub mod mask;
 pub mod outward;

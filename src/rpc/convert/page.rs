@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::authority::Caller;
 use crate::domain::audit::Sequence;
 use crate::domain::bounds;
-use crate::domain::ids::{TenantId, TokenId, UserId};
+use crate::domain::ids::{InviteId, TenantId, TokenId, UserId};
 use crate::domain::reason::{Field, Violations};
 use crate::domain::time::Timestamp;
 use crate::store::Position;
@@ -44,7 +44,7 @@ macro_rules! uuid_keys {
     )+};
 }
 
-uuid_keys!(TokenId, UserId);
+uuid_keys!(TokenId, UserId, InviteId);
 
 impl Key for TenantId {
     fn to_bytes(&self) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use token_authority::authority::access::Rpc;
+use token_authority::authority::access::{Need, Rpc};
 
 use super::Client;
 use crate::authz_coverage::Scene;
@@ -57,6 +57,10 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Line {
         Rpc::ListMembers => String::from("member list"),
         Rpc::GetCatalog => String::from("catalog get"),
         Rpc::UpdateCatalog => String::from("catalog apply - --yes"),
+        Rpc::CreateInvite => String::from("invite create new"),
+        Rpc::ListInvites => String::from("invite list"),
+        Rpc::RevokeInvite => format!("invite revoke {}", scene.invite_id()),
+        Rpc::ClaimInvite => String::from("invite claim"),
         Rpc::ListAuditEvents => String::from("audit list"),
         Rpc::VerifyAuditLog => String::from("audit verify"),
     };
@@ -65,6 +69,8 @@ fn line(rpc: Rpc, scene: &Scene<'_>) -> Line {
         Rpc::Introspect | Rpc::BatchIntrospect | Rpc::RevokeExposedToken
     ) {
         scene.value.clone()
+    } else if rpc == Rpc::ClaimInvite {
+        scene.invite.value.clone()
     } else if rpc == Rpc::BatchRevokeTokens {
         format!("{token}\n")
     } else if rpc == Rpc::UpdateCatalog {
@@ -83,7 +89,7 @@ async fn each_rpc_is_called_by_a_noun_and_a_verb(backend: Backend) {
         let (arguments, input) = line(rpc, &scene);
         scene.prepare(rpc).await;
         // What needs no credential is called with one that is good for it, too.
-        let who = if rpc == Rpc::RevokeExposedToken {
+        let who = if rpc.need() == Need::Nothing {
             t.operator()
         } else {
             scene.right(rpc).await

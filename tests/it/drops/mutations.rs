@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use token_authority::app::{World, open_authority};
 use token_authority::authority::access::{Effect, Rpc};
 use token_authority::authority::create::CreateToken;
+use token_authority::authority::invites::{CreateInvite, Invitee};
 use token_authority::authority::requests::RequestId;
 use token_authority::authority::revoke::{RevokeCurrentToken, RevokeToken};
 use token_authority::authority::revoke_all::RevokeAllTokens;
@@ -52,6 +53,8 @@ pub(super) struct Subject {
     /// The token's.
     value: String,
     member: Caller,
+    /// An open one, by its id and its value; where it is needed.
+    invite: (String, String),
 }
 
 /// A mutation that has not begun.
@@ -93,13 +96,16 @@ impl Installation {
     /// Makes what a mutation is about, so that it has something to change.
     pub(super) async fn subject(&self, rpc: Rpc) -> Subject {
         let number = self.subjects.fetch_add(1, Ordering::SeqCst);
-        let subject = self.try_subject(number).await.unwrap();
+        let mut subject = self.try_subject(number).await.unwrap();
         let (a, call, tenant_id) = (&self.authority, call(&self.operator), &subject.tenant_id);
         if rpc == Rpc::ResumeTenant {
             a.suspend_tenant(call, tenant_id).await.unwrap();
         } else if rpc == Rpc::ResumeUser {
             let suspended = a.suspend_user(call, tenant_id, &subject.user_id);
             suspended.await.unwrap();
+        } else if matches!(rpc, Rpc::RevokeInvite | Rpc::ClaimInvite) {
+            let made = a.create_invite(call, invite(tenant_id)).await.unwrap();
+            subject.invite = (made.invite.0.invite_id.to_string(), made.value.expose());
         }
         subject
     }
@@ -129,6 +135,7 @@ impl Installation {
             tenant_id,
             other_id,
             user_id,
+            invite: Default::default(),
         })
     }
 
@@ -157,6 +164,7 @@ impl Installation {
             token_id,
             value,
             member,
+            invite: (invite_id, invite_value),
         } = subject;
         let none = Violations::default();
         /// Makes of a call what says no more than whether it succeeded.
@@ -218,6 +226,9 @@ impl Installation {
             Rpc::UpdateCatalog => {
                 mutation!(a.update_catalog(by_operator, catalog(tenant_id, "write")))
             }
+            Rpc::CreateInvite => mutation!(a.create_invite(by_operator, invite(tenant_id))),
+            Rpc::RevokeInvite => mutation!(a.revoke_invite(by_operator, tenant_id, invite_id)),
+            Rpc::ClaimInvite => mutation!(a.claim_invite(open_call(), invite_value)),
             Rpc::Introspect
             | Rpc::BatchIntrospect
             | Rpc::GetToken
@@ -228,6 +239,7 @@ impl Installation {
             | Rpc::GetUser
             | Rpc::ListUsers
             | Rpc::ListMembers
+            | Rpc::ListInvites
             | Rpc::ExplainToken
             | Rpc::ListAuditEvents
             | Rpc::VerifyAuditLog
@@ -353,6 +365,21 @@ fn token(tenant_id: &str, user_id: &str) -> CreateToken {
         expiry: Some(Expiry::Default),
         agent_id: String::new(),
         labels: Labels::new(),
+        violations: Violations::default(),
+    }
+}
+
+/// Asks for an invite of somebody new, with a first token.
+fn invite(tenant_id: &str) -> CreateInvite {
+    CreateInvite {
+        tenant_id: tenant_id.into(),
+        invitee: Some(Invitee::New {
+            external_id: String::from("invited"),
+            display_name: String::new(),
+        }),
+        role: Role::Member,
+        ttl: None,
+        first_token: Some(token("", "")),
         violations: Violations::default(),
     }
 }

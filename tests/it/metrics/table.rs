@@ -10,7 +10,7 @@ use token_authority::metrics::{self, Metric, Type, Values};
 use token_authority::pb;
 use tokio::time::Instant;
 
-use super::Stage;
+use super::{Stage, claims};
 use crate::support::ops::Scrape;
 use crate::support::tokens::{question, service, ttl, wanted, who_am_i};
 use crate::support::{Backend, TestServer, both_backends, refusal};
@@ -155,6 +155,10 @@ async fn exercise(stage: &Stage, told: &mut Told) {
     };
     let nobody = t.nobody();
     nobody.me().revoke_exposed_token(request).await.unwrap();
+
+    for (_, value) in claims::values(t).await {
+        let _ = t.nobody().try_claim(&value).await;
+    }
 
     // Every kind, every state.
     operator.create(service("acme", "service", &[])).await;
@@ -309,7 +313,7 @@ async fn all_that_is_documented_is_told_and_nothing_else(backend: Backend) {
 
     let mut ids = stage.t.issued();
     let words = [
-        "acme", "globex", "initech", "usr_", "tok_", "astray", "brief",
+        "acme", "globex", "initech", "soylent", "usr_", "tok_", "ivt_", "astray", "brief",
     ];
     ids.extend(words.map(String::from));
     for text in &told.texts {

@@ -264,7 +264,7 @@ async fn an_agent_never_holds_an_administrative_scope(backend: Backend) {
     set_catalog(&acme.admin, "acme", edited).await;
     let server = t.resource_server().await;
     let answer = server.introspect("acme", &created.value).await;
-    assert_eq!(answer.scopes, ["authority:tokens.write", "write"]);
+    assert_eq!(answer.scopes, ["authority:tokens.write"]);
     assert_eq!(
         refused(
             t.actor(&created.value)

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MethodDescriptor,
+    ReflectMessage as _, Value,
 };
 use token_authority::pb;
 use tonic::Status;
@@ -49,14 +50,7 @@ impl Flow {
         method: &str,
         request: &impl Message,
     ) -> Vec<u8> {
-        let (service, name) = method.split_once('/').unwrap();
-        let service = format!("tokenauthority.v1.{service}");
-        let service = self.pool.get_service_by_name(&service).unwrap();
-        let mut methods = service.methods();
-        let input = methods
-            .find(|method| method.name() == name)
-            .unwrap()
-            .input();
+        let input = self.method(method).input();
         let template = DynamicMessage::decode(input, &*request.encode_to_vec()).unwrap();
         for value in self.pasted.clone() {
             for altered in alter(&template, &value) {
@@ -64,6 +58,14 @@ impl Flow {
             }
         }
         self.as_it_is(actor, method, request).await
+    }
+
+    fn method(&self, path: &str) -> MethodDescriptor {
+        let (service, name) = path.split_once('/').unwrap();
+        let service = format!("tokenauthority.v1.{service}");
+        let service = self.pool.get_service_by_name(&service).unwrap();
+        let mut methods = service.methods();
+        methods.find(|method| method.name() == name).unwrap()
     }
 
     /// Makes a call that succeeds, and no other: where a value that is pasted would do
@@ -91,10 +93,11 @@ impl Flow {
             .await;
         match answer {
             Ok(answer) if gives_value(method) => {
-                let mut created = pb::CreateTokenResponse::decode(&*answer).unwrap();
+                let output = self.method(method).output();
+                let mut given = DynamicMessage::decode(output, &*answer).unwrap();
                 // The one place where it belongs.
-                created.value.clear();
-                self.heard.push((method.into(), created.encode_to_vec()));
+                given.clear_field_by_name("value");
+                self.heard.push((method.into(), given.encode_to_vec()));
                 Ok(answer)
             }
             Ok(answer) => {

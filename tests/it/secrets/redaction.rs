@@ -42,6 +42,25 @@ fn debug_shows_no_value() {
         format!("{exposed:?}"),
         "RevokeExposedTokenRequest { value: \"[redacted]\" }"
     );
+    let claim = pb::ClaimInviteRequest {
+        value: VALUE.into(),
+    };
+    assert_eq!(
+        format!("{claim:?}"),
+        "ClaimInviteRequest { value: \"[redacted]\" }"
+    );
+    let invited = pb::CreateInviteResponse {
+        invite: Some(pb::Invite {
+            tenant_id: "acme".into(),
+            ..Default::default()
+        }),
+        value: VALUE.into(),
+    };
+    let claimed = pb::ClaimInviteResponse {
+        value: VALUE.into(),
+        revision: "r.1".into(),
+        ..Default::default()
+    };
     let explain = pb::ExplainTokenRequest {
         tenant_id: "acme".into(),
         subject: Some(pb::explain_token_request::Subject::Value(VALUE.into())),
@@ -55,6 +74,8 @@ fn debug_shows_no_value() {
         format!("{rolled:?} {rolled:#?}"),
         format!("{list:?} {list:#?}"),
         format!("{batch:?} {batch:#?}"),
+        format!("{invited:?} {invited:#?}"),
+        format!("{claimed:?} {claimed:#?}"),
     ] {
         assert!(!shown.contains(VALUE), "{shown}");
         assert!(shown.contains("[redacted]"), "{shown}");
@@ -85,5 +106,5 @@ fn every_message_with_a_redacted_field_has_its_debug_written_by_hand() {
         );
         redacted += usize::from(secret);
     }
-    assert_eq!(redacted, 7);
+    assert_eq!(redacted, 10);
 }

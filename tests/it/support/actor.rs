@@ -13,6 +13,7 @@ use tonic_types::StatusExt as _;
 use token_authority::pb;
 use token_authority::pb::audit_service_client::AuditServiceClient;
 use token_authority::pb::introspection_service_client::IntrospectionServiceClient;
+use token_authority::pb::invite_service_client::InviteServiceClient;
 use token_authority::pb::scope_service_client::ScopeServiceClient;
 use token_authority::pb::self_service_client::SelfServiceClient;
 use token_authority::pb::tenant_service_client::TenantServiceClient;
@@ -68,8 +69,14 @@ impl Actor {
         tenants: TenantServiceClient,
         users: UserServiceClient,
         scopes: ScopeServiceClient,
+        invites: InviteServiceClient,
         introspection: IntrospectionServiceClient,
         me: SelfServiceClient,
+    }
+
+    /// Returns where issued values are noted.
+    pub(crate) fn issued(&self) -> &Issued {
+        &self.issued
     }
 
     /// Returns the channel, for calls that no client makes.
@@ -119,8 +126,10 @@ impl Actor {
         let answer = client.unary(self.call(message), path.parse().unwrap(), Bytes);
         let answer = answer.await?.into_inner();
         if gives_value(path) {
-            let created = pb::CreateTokenResponse::decode(answer.as_slice()).unwrap();
-            self.issued.add(&created.value);
+            let given = Given::decode(answer.as_slice()).unwrap();
+            if !given.value.is_empty() {
+                self.issued.add(&given.value);
+            }
         }
         Ok(answer)
     }
@@ -209,10 +218,24 @@ impl Actor {
     }
 }
 
-/// Returns whether an RPC answers with a value, as [`pb::CreateTokenResponse`] does.
+/// Returns whether an RPC answers with a value, as [`Given`] says.
 pub(crate) fn gives_value(path: &str) -> bool {
     let (_, method) = path.rsplit_once('/').unwrap();
-    ["CreateToken", "RotateToken", "RotateCurrentToken"].contains(&method)
+    let giving = [
+        "CreateToken",
+        "RotateToken",
+        "RotateCurrentToken",
+        "CreateInvite",
+        "ClaimInvite",
+    ];
+    giving.contains(&method)
+}
+
+/// What all answers that give out a value have in common.
+#[derive(prost::Message)]
+struct Given {
+    #[prost(string, tag = "2")]
+    value: String,
 }
 
 /// Returns a refusal as its code and reason, and its violations with theirs.

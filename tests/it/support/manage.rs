@@ -56,6 +56,9 @@ calls! {
     list_audit_events = audit.list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
     verify_audit_log = audit.verify_audit_log(VerifyAuditLogRequest) -> VerifyAuditLogResponse;
 
+    list_invites = invites.list_invites(ListInvitesRequest) -> ListInvitesResponse;
+    revoke_invite = invites.revoke_invite(RevokeInviteRequest) -> RevokeInviteResponse;
+
     get_catalog = scopes.get_catalog(GetCatalogRequest) -> GetCatalogResponse;
     update_catalog = scopes.update_catalog(UpdateCatalogRequest) -> UpdateCatalogResponse;
 }

@@ -6,6 +6,7 @@ mod database;
 mod events;
 mod installation;
 pub(crate) mod invariants;
+pub(crate) mod invites;
 mod logs;
 mod manage;
 pub(crate) mod ops;
