@@ -73,6 +73,7 @@ fn expected(rpc: Rpc) -> [&'static str; 2] {
     let tenant = "NotFound TENANT_NOT_FOUND";
     let token = "NotFound TOKEN_NOT_FOUND";
     let user = "NotFound USER_NOT_FOUND";
+    let invite = "NotFound INVITE_NOT_FOUND";
     let denied = "PermissionDenied PERMISSION_DENIED";
     // Without `_`: an RPC that is added does not compile before it has a case.
     match rpc {
@@ -83,6 +84,9 @@ fn expected(rpc: Rpc) -> [&'static str; 2] {
         | Rpc::RotateCurrentToken
         | Rpc::RevokeCurrentToken
         | Rpc::RevokeExposedToken => ["OK", "OK"],
+        // As what is no invite.
+        Rpc::ClaimInvite => [invite, invite],
+        Rpc::RevokeInvite => [tenant, invite],
         Rpc::ListTenants | Rpc::CreateTenant => [denied, denied],
         Rpc::SuspendTenant | Rpc::ResumeTenant | Rpc::DeleteTenant => [tenant, denied],
         Rpc::GetTenant
@@ -95,6 +99,8 @@ fn expected(rpc: Rpc) -> [&'static str; 2] {
         | Rpc::ListMembers
         | Rpc::ListTokens
         | Rpc::CreateUser
+        | Rpc::CreateInvite
+        | Rpc::ListInvites
         // It tells which of the ids that it was given are not there.
         | Rpc::BatchRevokeTokens => [tenant, "OK"],
         // Its own tokens have what an empty catalog lacks.
@@ -126,8 +132,8 @@ async fn nothing_of_another_tenant_is_seen_or_changed(backend: Backend) {
     let needles = delphi.needles();
     let mut wrong = Vec::new();
     let mut rpcs = Rpc::ALL.to_vec();
-    // It makes a user of the first's name, who is seen from then on.
-    rpcs.sort_by_key(|rpc| *rpc == Rpc::CreateUser);
+    // They make a user of the first's name, who is seen from then on.
+    rpcs.sort_by_key(|rpc| matches!(rpc, Rpc::CreateUser | Rpc::CreateInvite));
     for (number, rpc) in rpcs.into_iter().enumerate() {
         for attempt in Attempt::of(rpc, &delphi) {
             let actor = thebes.caller(&t, rpc, number).await;

@@ -2,7 +2,7 @@
 
 use prost_reflect::Value;
 use token_authority::authority::access::Rpc;
-use token_authority::domain::ids::{TokenId, UserId};
+use token_authority::domain::ids::{InviteId, TokenId, UserId};
 
 use super::delphi::{Delphi, EXTERNAL_ID, PREFIX, TENANT};
 use crate::authz_coverage::method;
@@ -63,6 +63,8 @@ impl Attempt {
         if rpc == Rpc::RevokeExposedToken {
             // Whoever holds a value that is good may end it: this one does not.
             request = vec![("value", text(delphi.hint()))];
+        } else if rpc == Rpc::ClaimInvite {
+            request = vec![("value", text(&delphi.invite().hint))];
         }
         let mut attempts = Vec::new();
         for (tenant_id, names) in [
@@ -75,7 +77,7 @@ impl Attempt {
             if introspects && tenant_id == "active" {
                 continue;
             }
-            let fields = swap(&request, &renamed(tenant_id));
+            let fields = swap(&request, &renamed(rpc, tenant_id));
             let attempt = |what: &str, besides: Fields, names| Self {
                 what: format!("{what} {tenant_id}"),
                 rpc,
@@ -83,7 +85,7 @@ impl Attempt {
                 names,
                 // What makes something of one's own, makes it once.
                 swapped: match (rpc, names) {
-                    (Rpc::CreateUser, Named::Own) => Vec::new(),
+                    (Rpc::CreateUser | Rpc::CreateInvite, Named::Own) => Vec::new(),
                     _ => absent(delphi),
                 },
             };
@@ -100,8 +102,13 @@ impl Attempt {
         }
         attempts.extend(Self::beside(rpc, delphi));
         if let Some(request_id) = Delphi::request_id(rpc) {
-            let mut fields = swap(&request, &renamed("thebes"));
-            fields = swap(&fields, &[(EXTERNAL_ID.into(), "third".into())]);
+            let mut fields = swap(&request, &renamed(rpc, "thebes"));
+            for taken in [EXTERNAL_ID, "outsider"] {
+                fields = swap(
+                    &fields,
+                    &[(taken.into(), format!("another {}", rpc.name()))],
+                );
+            }
             fields.push(request_id);
             attempts.push(Self {
                 what: String::from("asks again in thebes"),
@@ -132,6 +139,9 @@ impl Attempt {
             )
         } else if rpc == Rpc::ExplainToken {
             ("of the first's value", vec![own, ("value", text(value))])
+        } else if rpc == Rpc::CreateInvite {
+            let user_id = ("user_id", text(&delphi.scene.user_id));
+            ("of the first's user", vec![own, user_id])
         } else {
             return None;
         };
@@ -206,9 +216,11 @@ impl Attempt {
 
 /// Returns what a request names in place of the first tenant, and of a new user: one that
 /// the first knows is another where another tenant vouches.
-fn renamed(tenant_id: &str) -> [(String, String); 2] {
-    let external_id = match tenant_id {
-        "active" => "second",
+fn renamed(rpc: Rpc, tenant_id: &str) -> [(String, String); 2] {
+    let external_id = match (rpc, tenant_id) {
+        (Rpc::CreateInvite, "active") => "fourth",
+        (Rpc::CreateInvite, _) => "outsider",
+        (_, "active") => "second",
         _ => EXTERNAL_ID,
     };
     [
@@ -248,6 +260,8 @@ fn absent(delphi: &Delphi<'_>) -> Vec<(String, String)> {
         [&scene.token_id, &scene.user_id, &scene.outsider_id].map(|id| other(id));
     token_id.parse::<TokenId>().unwrap();
     user_id.parse::<UserId>().unwrap();
+    let invite_id = other(&delphi.invite().invite_id);
+    invite_id.parse::<InviteId>().unwrap();
     vec![
         (scene.token_id.clone(), token_id),
         (scene.user_id.clone(), user_id),
@@ -257,6 +271,8 @@ fn absent(delphi: &Delphi<'_>) -> Vec<(String, String)> {
             checked(&altered(&scene.value, PREFIX, 3)),
         ),
         (delphi.hint().to_owned(), other(delphi.hint())),
+        (delphi.invite().invite_id.clone(), invite_id),
+        (delphi.invite().hint.clone(), other(&delphi.invite().hint)),
         (TENANT.into(), "nobody".into()),
         (PREFIX.into(), "nobody_".into()),
         (EXTERNAL_ID.into(), "nobody@nowhere".into()),

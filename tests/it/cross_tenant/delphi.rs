@@ -8,6 +8,7 @@ use token_authority::authority::access::{Effect, Rpc};
 use token_authority::pb;
 
 use crate::authz_coverage::{Scene, method};
+use crate::support::invites::guest;
 use crate::support::raw::{call, path};
 use crate::support::tokens::{change, get, mask, update, who_am_i};
 use crate::support::{Actor, TestServer, message};
@@ -54,6 +55,7 @@ impl<'a> Delphi<'a> {
             ..change(&scene.token_id)
         };
         let token = update(&admin, renamed).await.unwrap().token.unwrap();
+        admin.invite(guest("a second")).await;
         let mut page_tokens = BTreeMap::new();
         for &rpc in Rpc::ALL {
             let method = method(rpc);
@@ -97,6 +99,11 @@ impl<'a> Delphi<'a> {
         &self.token.hint
     }
 
+    /// Returns its invite, which is open.
+    pub(super) fn invite(&self) -> &pb::Invite {
+        self.scene.invite.invite.as_ref().unwrap()
+    }
+
     /// Returns the ids, names and texts that are its own.
     pub(super) fn needles(&self) -> Vec<String> {
         let scene = &self.scene;
@@ -107,6 +114,8 @@ impl<'a> Delphi<'a> {
             &scene.tenant.admin_id,
             &scene.value,
             self.hint(),
+            &self.invite().invite_id,
+            &self.invite().hint,
             TENANT,
             PREFIX,
             EXTERNAL_ID,
