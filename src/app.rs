@@ -18,6 +18,7 @@ use crate::config::{self, Config};
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
 use crate::domain::value::TokenValue;
+use crate::fetch::Fetcher;
 use crate::health::Readiness;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
 use crate::lifecycle::{CUT, LAST, Vital};
@@ -253,7 +254,9 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let keyring = Keyring::load(&directory, create, &*entropy)?;
     let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
     let reload = config.schedule().reload_keyring;
-    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher).await?;
+    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher)
+        .await?
+        .trusting(config.trusts(), Arc::new(Fetcher::default()));
     authority.warn_of_missing_keys().await?;
     Ok(authority)
 }

@@ -9,6 +9,7 @@ pub mod mistakes;
 mod problems;
 mod schema;
 mod sections;
+mod trusts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ pub use self::problems::Problems;
 pub use self::sections::{
     Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Secret, Server, Telemetry, Usage,
 };
+pub use self::trusts::Trust;
 
 use self::given::{Given, Raw};
 use self::schema::{Key, Section};
@@ -55,6 +57,8 @@ pub struct Config {
     pub usage: Usage,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// The OIDC providers whose sessions are taken, by the names of the trusts.
+    pub trusts: BTreeMap<String, Trust>,
     /// Where each key that was given comes from, by `section.key`.
     origins: BTreeMap<String, Origin>,
 }
@@ -114,7 +118,7 @@ impl Config {
         given.environment(environment);
         given.flags(flags);
         let mut reader = Reader {
-            sections: Self::default().sections(),
+            sections: Self::described(),
             given,
             origins: BTreeMap::new(),
             problems: &mut problems,
@@ -129,6 +133,7 @@ impl Config {
             retention: reader.section("retention"),
             usage: reader.section("usage"),
             telemetry: reader.section("telemetry"),
+            trusts: reader.trusts(),
             origins: BTreeMap::new(),
         };
         config.origins = reader.finish();
@@ -136,6 +141,7 @@ impl Config {
         // What goes with what is not known of a file that could not be read.
         if file_is_whole {
             config.check(purpose, &mut problems);
+            config.check_trusts(&mut problems);
         }
         if problems.is_empty() {
             Ok(config)
@@ -173,9 +179,13 @@ impl Config {
             retention,
             usage,
             telemetry,
+            trusts,
             origins: _,
         } = self;
-        vec![
+        let trusts = trusts
+            .iter()
+            .map(|(name, trust)| Section::of(format!("trusts.{name}"), trust));
+        let mut sections = vec![
             Section::of("server", server),
             Section::of("database", database),
             Section::of("keyring", keyring),
@@ -185,7 +195,16 @@ impl Config {
             Section::of("retention", retention),
             Section::of("usage", usage),
             Section::of("telemetry", telemetry),
-        ]
+        ];
+        sections.extend(trusts);
+        sections
+    }
+
+    /// Describes all sections that there can be.
+    fn described() -> Vec<Section> {
+        let mut sections = Self::default().sections();
+        sections.push(Section::of(trusts::SECTION, &Trust::default()));
+        sections
     }
 
     /// Returns where a key, `section.key`, comes from.
@@ -267,8 +286,19 @@ impl Reader<'_> {
         name: &'static str,
     ) -> T {
         let section = Section::of(name, &T::default());
+        let given = self.given.section(name);
+        self.keys(name, &section, given)
+    }
+
+    /// Reads the keys of a section that were given.
+    fn keys<T: DeserializeOwned + Default>(
+        &mut self,
+        name: &str,
+        section: &Section,
+        given: Vec<(String, Raw, Origin)>,
+    ) -> T {
         let mut table = toml::Table::new();
-        for (key, raw, origin) in self.given.section(name) {
+        for (key, raw, origin) in given {
             if key.is_empty() && matches!(raw, Raw::Wrong) {
                 let what = format!("must be a section, [{name}]");
                 self.problems.add_key(name, &what, &origin);
@@ -276,7 +306,7 @@ impl Reader<'_> {
             }
             let full = format!("{name}.{key}");
             let read = match section.find(&key) {
-                None => Err(problems::no_such_key(&self.sections, &section, &key)),
+                None => Err(problems::no_such_key(&self.sections, section, &key)),
                 Some(known) => read::<T>(known, raw),
             };
             match read {

@@ -14,6 +14,7 @@
 //! | [`pb`] | the generated code |
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
 //! | [`http`], [`metrics`] | the ops port: liveness, readiness, and what is told in numbers |
+//! | [`fetch`] | the keys of OIDC providers, over HTTP |
 //! | [`tally`], [`call_span`] | what is counted in, and where lines of the log belong, on every floor but the lowest |
 //! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs and traces |
 //! | [`cli`] | the command line |
@@ -27,6 +28,7 @@ pub mod call_span;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fetch;
 pub mod health;
 pub mod housekeeping;
 pub mod http;

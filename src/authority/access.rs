@@ -12,19 +12,20 @@ use crate::tally::Closed;
 pub enum Need {
     /// Nothing, not even a credential: none is looked at.
     Nothing,
-    /// Any active token; of its own tenant where one is named.
+    /// Any active token or session; of its own tenant where one is named.
     Authenticated,
-    /// `authority:introspect`.
+    /// `authority:introspect`; a session never has it.
     Introspect,
     /// `authority:tokens.read` for one's own, where the tenant is `SELF_SERVICE`,
-    /// or `authority:tenant.admin`.
+    /// or `authority:tenant.admin`; a session of a MEMBER or an ADMIN alike.
     TokensRead,
     /// `authority:tokens.write` for one's own, where the tenant is
-    /// `SELF_SERVICE`, or `authority:tenant.admin`.
+    /// `SELF_SERVICE`, or `authority:tenant.admin`; a session of a MEMBER or an ADMIN
+    /// alike.
     TokensWrite,
-    /// `authority:tenant.admin`.
+    /// `authority:tenant.admin`; a session of an ADMIN.
     TenantAdmin,
-    /// `authority:operator`.
+    /// `authority:operator`; a session never has it.
     Operator,
 }
 
@@ -201,6 +202,20 @@ pub fn may_at_all(rpc: Rpc, caller: &Caller) -> Result<(), Error> {
     match rpc.need() {
         Need::Introspect => may(rpc, caller, None).map(|_| ()),
         // Which tenant is named decides whether it is denied or not there.
+        Need::Nothing
+        | Need::Authenticated
+        | Need::TokensRead
+        | Need::TokensWrite
+        | Need::TenantAdmin
+        | Need::Operator => Ok(()),
+    }
+}
+
+/// Refuses a session that may not call this RPC whoever it is of: to introspect is for
+/// tokens.
+pub fn session_may_at_all(rpc: Rpc) -> Result<(), Error> {
+    match rpc.need() {
+        Need::Introspect => Err(Error::PermissionDenied(Denial::Denied)),
         Need::Nothing
         | Need::Authenticated
         | Need::TokensRead

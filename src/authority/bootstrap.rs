@@ -12,6 +12,7 @@ use crate::domain::scope::{Permission, ScopeSet};
 use crate::domain::text::Labels;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, RevokeReason};
+use crate::domain::trust::Sessions;
 use crate::domain::value::{Prefix, TokenValue};
 use crate::store::{NewSecret, NewToken, Tx};
 
@@ -45,6 +46,7 @@ impl Authority {
             display_name: String::from("Authority"),
             prefix: Prefix::authority(),
             policy: Policy::default(),
+            sessions: Sessions::default(),
             version: Version(1),
             created_at: now,
             updated_at: now,

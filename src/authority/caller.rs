@@ -3,39 +3,59 @@
 use std::sync::Arc;
 
 use super::counters::Unauthenticated;
+use super::sessions::Vouched;
 use super::{Authority, Error};
 use crate::domain::audit::By;
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::introspection::{Inactive, Record};
-use crate::domain::principal::Role;
+use crate::domain::principal::{Role, User};
+use crate::domain::reason::Obstacle;
 use crate::domain::scope::{Permission, ScopeName, ScopeSet};
+use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Use};
 use crate::domain::value::{TokenValue, presented};
 
-/// A caller: a token and what it may do, as of when it was authenticated.
+/// A caller and what it may do, as of when it was authenticated.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The token that was presented.
-    pub token_id: TokenId,
-    /// Which of its values that was.
-    pub(super) secret_id: SecretId,
-    /// The tenant that it belongs to.
+    /// What it presented.
+    pub(super) presented: Presented,
+    /// The tenant that it acts in: its token's, or the one that its session is settled in.
     pub tenant_id: TenantId,
     /// The user that it acts as; none for SERVICE.
     pub user_id: Option<UserId>,
     /// What that user is in the tenant.
     pub role: Option<Role>,
-    /// What the token may do.
+    /// What it may do.
     scopes: ScopeSet,
+}
+
+/// What a caller presented.
+#[derive(Clone, Debug)]
+pub(super) enum Presented {
+    /// A token.
+    Token {
+        /// Which one.
+        token_id: TokenId,
+        /// Which of its values.
+        secret_id: SecretId,
+    },
+    /// A session.
+    Session(Box<Vouched>),
+    /// Something, at the time when it began what it still stands behind: the token, unless
+    /// it was a session.
+    Before(Option<TokenId>),
 }
 
 impl Caller {
     /// Returns the caller whose active token this is, presented by this value.
     pub(super) fn of(record: &Record, secret_id: SecretId) -> Self {
         Self {
-            token_id: record.token.token_id,
-            secret_id,
+            presented: Presented::Token {
+                token_id: record.token.token_id,
+                secret_id,
+            },
             tenant_id: record.token.tenant_id.clone(),
             user_id: record.token.owner.as_ref().map(|owner| owner.user_id),
             role: record.token.role(),
@@ -45,16 +65,111 @@ impl Caller {
 
     /// Returns who stands behind what it began by this active token, whichever value it
     /// presented then.
-    pub(super) fn standing(record: &Record) -> Self {
-        Self::of(record, SecretId::from(uuid::Uuid::nil()))
+    pub(super) fn standing_by_token(record: &Record) -> Self {
+        Self {
+            presented: Presented::Before(Some(record.token.token_id)),
+            ..Self::of(record, SecretId::from(uuid::Uuid::nil()))
+        }
+    }
+
+    /// Returns who stands behind what it began in a session, that may have ended, as what
+    /// its user is now.
+    pub(super) fn standing_by_role(user_id: UserId, tenant_id: TenantId, role: Role) -> Self {
+        Self::by_role(Presented::Before(None), user_id, tenant_id, Some(role))
+    }
+
+    /// Returns the caller whose session this is, in the tenant that it acts in, as what
+    /// its user is there.
+    pub(super) fn of_session(
+        vouched: Vouched,
+        user: &User,
+        tenant_id: TenantId,
+        role: Option<Role>,
+    ) -> Self {
+        let presented = Presented::Session(Box::new(vouched));
+        Self::by_role(presented, user.user_id, tenant_id, role)
+    }
+
+    /// Returns who acts as what its user is: an administrator administers, a member
+    /// manages its own tokens, and who is neither may do nothing.
+    fn by_role(
+        presented: Presented,
+        user_id: UserId,
+        tenant_id: TenantId,
+        role: Option<Role>,
+    ) -> Self {
+        let own = [Permission::TokensRead, Permission::TokensWrite];
+        let permissions: &[Permission] = match role {
+            None => &[],
+            Some(Role::Member) => &own,
+            Some(Role::Admin) => &[Permission::TenantAdmin],
+        };
+        Self {
+            presented,
+            tenant_id,
+            user_id: Some(user_id),
+            role,
+            scopes: permissions
+                .iter()
+                .map(|permission| permission.scope())
+                .collect(),
+        }
+    }
+
+    /// Returns the token that was presented, if one was.
+    pub fn token_id(&self) -> Option<TokenId> {
+        match &self.presented {
+            Presented::Token { token_id, .. } => Some(*token_id),
+            Presented::Before(token_id) => *token_id,
+            Presented::Session(_) => None,
+        }
+    }
+
+    /// Returns the token that was presented, to be changed itself.
+    pub(super) fn own_token(&self) -> Result<TokenId, Error> {
+        let none = Error::FailedPrecondition(Obstacle::NoToken);
+        self.token_id().ok_or(none)
+    }
+
+    /// Returns whether a token of this tenant was presented.
+    pub(super) fn is_token_of(&self, tenant_id: &TenantId) -> bool {
+        self.token_id().is_some() && self.tenant_id == *tenant_id
+    }
+
+    /// Returns which value of its token was presented, if one was.
+    pub(super) fn secret_id(&self) -> Option<SecretId> {
+        match &self.presented {
+            Presented::Token { secret_id, .. } => Some(*secret_id),
+            Presented::Session(_) | Presented::Before(_) => None,
+        }
+    }
+
+    /// Returns whose trust vouches for the session that was presented, and when it ends;
+    /// `None` for a token.
+    pub fn session(&self) -> Option<(String, Timestamp)> {
+        match &self.presented {
+            Presented::Token { .. } | Presented::Before(_) => None,
+            Presented::Session(vouched) => {
+                Some((vouched.voucher.to_string(), vouched.identity.ends_at))
+            }
+        }
+    }
+
+    /// Returns by what the caller is known when it asks again: its token, or its user, for
+    /// whom one trust alone vouches.
+    pub(super) fn key(&self) -> uuid::Uuid {
+        let user_id = || self.user_id.map(UserId::uuid);
+        let key = self.token_id().map(TokenId::uuid).or_else(user_id);
+        key.unwrap_or_default()
     }
 
     /// Returns who acts, for the audit log.
     pub(super) fn by(&self) -> By {
         By {
-            token_id: self.token_id.to_string(),
+            token_id: self.token_id().map(|id| id.to_string()).unwrap_or_default(),
             tenant_id: self.tenant_id.to_string(),
             user_id: self.user_id.map(|id| id.to_string()).unwrap_or_default(),
+            trust: self.session().map(|(trust, _)| trust).unwrap_or_default(),
         }
     }
 
@@ -81,8 +196,16 @@ impl Caller {
                 self.scopes.contains(scope)
                     || self.has(Permission::Operator)
                     || (self.has(Permission::TenantAdmin) && catalog.scopes.contains_key(scope))
+                    || self.holds_by_role(scope, catalog)
             }
         }
+    }
+
+    /// Returns whether the caller's session holds a scope of the catalog by its user's
+    /// role. A token holds what it was granted, never more for its owner's role.
+    fn holds_by_role(&self, scope: &ScopeName, catalog: &Catalog) -> bool {
+        let role = self.role.filter(|_| self.token_id().is_none());
+        role.is_some_and(|role| catalog.admits(scope, role))
     }
 
     /// Returns the tenant that a call names; `active` stands for the caller's own.

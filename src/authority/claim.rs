@@ -16,10 +16,12 @@ use crate::domain::audit::{Act, Origin};
 use crate::domain::change::{Change, Revision, Version};
 use crate::domain::fingerprint::SecretHash;
 use crate::domain::ids::{TokenId, UserId};
+use crate::domain::introspection::Record;
 use crate::domain::invite::{FirstToken, Invite, NewUser, Unclaimable};
 use crate::domain::policy::Expiry;
 use crate::domain::principal::{Membership, Tenant, User};
 use crate::domain::reason::{Missing, Obstacle, Taken, Violations};
+use crate::domain::time::Timestamp;
 use crate::domain::token::Kind;
 use crate::domain::value::{TokenValue, presented};
 use crate::store::{self, NewToken, Tx};
@@ -224,18 +226,8 @@ impl Authority {
         if tenant.suspended_at.is_some() {
             return Err(Unclaimable::TenantSuspended.into());
         }
-        let record = match invite.created_by {
-            Some(token_id) => tx.find_record_by_token(token_id).await?,
-            None => None,
-        };
         let lost = Unclaimable::CreatorLostRight;
-        let record = record
-            .filter(|record| record.dead(now).is_none())
-            .ok_or(lost)?;
-        if record.token.kind == Kind::Webhook {
-            return Err(lost.into());
-        }
-        let caller = Caller::standing(&record);
+        let caller = creator(&mut tx, &invite, now).await?.ok_or(lost)?;
         let reach = access::may(Rpc::CreateInvite, &caller, Some(&tenant.tenant_id));
         let mut scene = Scene {
             tx,
@@ -346,6 +338,34 @@ impl Authority {
     }
 }
 
+/// Returns whoever made an invite, as what it is now: its token, or for who had a session
+/// its user's role. `None` for who is nobody any more.
+async fn creator(
+    tx: &mut Tx,
+    invite: &Invite,
+    now: Timestamp,
+) -> Result<Option<Caller>, store::Error> {
+    if let Some(token_id) = invite.created_by {
+        let record = tx.find_record_by_token(token_id).await?;
+        let alive =
+            |record: &Record| record.dead(now).is_none() && record.token.kind != Kind::Webhook;
+        let record = record.filter(alive);
+        return Ok(record.as_ref().map(Caller::standing_by_token));
+    }
+    let Some(user_id) = invite.creator_id else {
+        return Ok(None);
+    };
+    let user = tx.find_user(user_id).await?;
+    if user.is_none_or(|user| user.suspended_at.is_some()) {
+        return Ok(None);
+    }
+    let membership = tx.find_membership(&invite.tenant_id, user_id).await?;
+    let standing = |membership: Membership| {
+        Caller::standing_by_role(user_id, membership.tenant_id, membership.role)
+    };
+    Ok(membership.map(standing))
+}
+
 /// Waits no longer than the caller does: nothing is written yet.
 async fn within<T>(
     deadline: Instant,
@@ -371,6 +391,7 @@ fn unfit(error: Error, otherwise: Unclaimable) -> Failure {
         Error::AlreadyExists(Taken::ExternalId) => Unclaimable::ExternalIdTaken,
         Error::InvalidArgument(_)
         | Error::Unauthenticated
+        | Error::SessionRefused(_)
         | Error::PermissionDenied(_)
         | Error::NotFound(_)
         | Error::AlreadyExists(_)
@@ -390,6 +411,7 @@ fn born(invite: &Invite, new_user: &NewUser, scene: &Scene) -> User {
         external_id: new_user.external_id.clone(),
         display_name: new_user.display_name.clone(),
         vouching_tenant_id: invite.tenant_id.clone(),
+        vouching_trust: None,
         active_tenant_id: invite.tenant_id.clone(),
         version: Version(1),
         created_at: scene.now,

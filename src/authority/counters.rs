@@ -2,6 +2,7 @@
 
 use crate::domain::introspection::{Active, Inactive, Introspection};
 use crate::domain::invite::Unclaimable;
+use crate::domain::session::Refusal;
 pub use crate::tally::Counter;
 use crate::tally::{Closed, Each, Sizes, Striped, closed, is_closed};
 
@@ -25,6 +26,8 @@ pub struct Counters {
     pub uses_written: Counter,
     /// Uses of tokens that there was no room to remember.
     pub uses_dropped: Counter,
+    /// Sessions that were refused.
+    pub sessions_refused: Each<Refusal, { Refusal::COUNT }>,
     /// Times that the keyring could not be read again.
     pub keyring_failures: Counter,
     /// What was past its retention and was removed.
@@ -102,20 +105,25 @@ pub enum Unauthenticated {
     NoCredential,
     /// What it gave is inactive.
     Inactive(Inactive),
+    /// It gave a session that is refused.
+    Session,
 }
 
 impl Closed for Unauthenticated {
-    const COUNT: usize = Inactive::COUNT + 1;
+    const COUNT: usize = Inactive::COUNT + 2;
 
     fn all() -> impl Iterator<Item = Self> {
         // A credential is of no tenant but its own.
         let inactive = Inactive::all().filter(|reason| *reason != Inactive::OtherTenant);
-        std::iter::once(Self::NoCredential).chain(inactive.map(Self::Inactive))
+        [Self::NoCredential, Self::Session]
+            .into_iter()
+            .chain(inactive.map(Self::Inactive))
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::NoCredential => "no_credential",
+            Self::Session => "session",
             Self::Inactive(reason) => reason.name(),
         }
     }
@@ -124,6 +132,7 @@ impl Closed for Unauthenticated {
         match self {
             Self::Inactive(reason) => reason.place(),
             Self::NoCredential => Inactive::COUNT,
+            Self::Session => Inactive::COUNT + 1,
         }
     }
 }
@@ -226,6 +235,22 @@ is_closed! {
     }
 }
 
+impl Closed for Refusal {
+    const COUNT: usize = Self::ALL.len();
+
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied()
+    }
+
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn place(self) -> usize {
+        self as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,6 +275,7 @@ mod tests {
         is_sound::<Outcome>();
         is_sound::<Unauthenticated>();
         is_sound::<Claim>();
+        is_sound::<Refusal>();
         is_sound::<Sweepable>();
         is_sound::<SecurityEvent>();
     }

@@ -187,8 +187,8 @@ impl Scene {
 
     /// Refuses who may create no tokens because it is one.
     fn check_may_mint(&self) -> Result<(), Error> {
-        if self.tenant.policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id
-        {
+        let policy = self.tenant.policy;
+        if policy.tokens_may_not_mint && self.caller.is_token_of(&self.tenant.tenant_id) {
             return Err(Error::PermissionDenied(Denial::MayNotMint));
         }
         Ok(())
@@ -257,7 +257,7 @@ impl Scene {
             profile: command.profile.clone(),
             agent_id,
             labels,
-            created_by: Some(self.caller.token_id),
+            created_by: self.caller.token_id(),
             created_at: self.now,
             expires_at,
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::requests::Done;
 use crate::domain::entropy::EntropyError;
 use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken, Violations};
+use crate::domain::session::Refusal;
 use crate::store;
 
 /// A failed call. What it shows to a caller is decided in one place, `rpc::status`.
@@ -16,6 +17,9 @@ pub enum Error {
     /// The caller gave no credential, or none that is good now.
     #[error("the caller is not authenticated")]
     Unauthenticated,
+    /// The caller presented a session that is not good now. Why is not told.
+    #[error("the session is refused")]
+    SessionRefused(Refusal),
     /// The caller may not do this.
     #[error("{}", .0.sentence())]
     PermissionDenied(Denial),

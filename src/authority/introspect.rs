@@ -140,7 +140,7 @@ impl Authority {
         if let Introspection::Active(active) = &introspection {
             let presented_there = Use {
                 at: now,
-                by: Some(caller.token_id),
+                by: caller.token_id(),
                 address: asked.client_address,
             };
             self.note_use(active.token.token_id, presented_there);

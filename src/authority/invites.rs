@@ -233,7 +233,7 @@ impl Scene {
             user_id,
             new_user,
             first_token,
-            created_by: Some(self.caller.token_id),
+            created_by: self.caller.token_id(),
             creator_id: self.caller.user_id,
             created_at: self.now,
             expires_at: self.now.saturating_add(ttl),
@@ -254,7 +254,7 @@ impl Scene {
         }
         let tenant_id = self.tenant.tenant_id.clone();
         if let Some(NewUser { external_id, .. }) = new_user {
-            let taken = self.tx.find_user_by_external_id(&tenant_id, external_id);
+            let taken = self.tx.find_user_by_external_id(&tenant_id, None, external_id);
             return match taken.await? {
                 Some(_) => Err(Error::AlreadyExists(Taken::ExternalId)),
                 None => Ok(()),

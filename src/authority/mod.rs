@@ -28,6 +28,7 @@ pub mod revoke_batch;
 pub mod rotate;
 mod scene;
 pub mod scopes;
+pub mod sessions;
 pub mod sweeper;
 pub mod tenants;
 pub mod update;
@@ -61,6 +62,7 @@ use self::hasher::Hasher;
 use self::keyring::Keyring;
 use self::replica::Replica;
 use self::requests::RequestId;
+use self::sessions::Trusts;
 use self::upgrade::Upgrades;
 use self::usage::Uses;
 use self::verify::InFlight;
@@ -86,6 +88,7 @@ pub struct Authority {
     /// Replaced as a whole: who reads it waits for nobody.
     keyring: ArcSwap<Keyring>,
     replica: Replica,
+    trusts: Trusts,
     hasher: Hasher,
     in_flight: InFlight,
     upgrades: Upgrades,
@@ -159,6 +162,7 @@ impl Authority {
         let head = store.get_head().await?;
         let authority = Self {
             replica: Replica::new(reload_period, clock.now())?,
+            trusts: Trusts::none(),
             store,
             clock,
             entropy,

@@ -80,7 +80,7 @@ impl Call {
     fn key(&self, caller: &Caller) -> Option<RequestKey> {
         let RequestId { id, digest } = self.request.clone()?;
         Some(RequestKey {
-            caller_id: caller.token_id,
+            caller_id: caller.key(),
             rpc: self.rpc.name(),
             request_id: id,
             rights: rights(caller),

@@ -88,7 +88,7 @@ impl Authority {
         command: RevokeCurrentToken,
     ) -> Result<((), Revision), Error> {
         let tenant_id = call.caller.tenant_id.clone();
-        let token_id = call.caller.token_id;
+        let token_id = call.caller.own_token()?;
         // Which locks the token, and finds it alive.
         let mut scene = self
             .begin(&call, Rpc::RevokeCurrentToken, &tenant_id, &[])

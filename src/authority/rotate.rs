@@ -77,7 +77,7 @@ impl Authority {
     ) -> Result<Rotated, Error> {
         let rotation = Rotation {
             tenant_id: call.caller.tenant_id.clone(),
-            token_id: call.caller.token_id,
+            token_id: call.caller.own_token()?,
             kind: None,
             etag: None,
             grace: grace.unwrap_or_default(),
@@ -145,7 +145,7 @@ impl Scene {
             if !policy.self_rotation && !self.tenant.tenant_id.is_authority() {
                 return Err(Error::PermissionDenied(Denial::SelfRotationOff));
             }
-        } else if policy.tokens_may_not_mint && self.caller.tenant_id == self.tenant.tenant_id {
+        } else if policy.tokens_may_not_mint && self.caller.is_token_of(&self.tenant.tenant_id) {
             return Err(Error::PermissionDenied(Denial::MayNotMint));
         }
         let mut violations = rotation.violations.clone();
@@ -156,7 +156,7 @@ impl Scene {
         let token = self.token(rotation.token_id, rotation.kind).await?;
         let current = self.tx.find_current_secret(token.token_id).await?;
         let current = current.ok_or_else(|| Error::internal("a token without a value"))?;
-        if rotation.by_itself && current != self.caller.secret_id {
+        if rotation.by_itself && Some(current) != self.caller.secret_id() {
             return Err(Error::FailedPrecondition(Obstacle::ValueNotCurrent));
         }
         check_etag(rotation.etag, token.version)?;

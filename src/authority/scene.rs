@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::timeout_at;
 
 use super::access::{self, Reach, Rpc};
+use super::caller::Presented;
 use super::{Authority, Call, Caller, Error, Shown, requests};
 use crate::domain::audit::{Act, Origin};
 use crate::domain::bounds;
@@ -139,22 +140,16 @@ impl Authority {
             for user_id in users {
                 tx.lock_user(user_id).await?;
             }
-            tx.lock_token(call.caller.token_id).await?;
+            if let Some(token_id) = call.caller.token_id() {
+                tx.lock_token(token_id).await?;
+            }
             Ok::<_, Error>((tx, tenant))
         };
         let (mut tx, tenant) = timeout_at(call.deadline, locking)
             .await
             .map_err(|_| Error::DeadlineExceeded)??;
         let now = self.clock.now();
-        let record = tx.find_record_by_token(call.caller.token_id).await?;
-        let record = record.filter(|record| record.dead(now).is_none());
-        let record = record.ok_or(Error::Unauthenticated)?;
-        let secret_id = call.caller.secret_id;
-        let end = tx.find_secret_end(secret_id).await?;
-        if end.is_none_or(|end| record.token.is_over(end, now)) {
-            return Err(Error::Unauthenticated);
-        }
-        let caller = Caller::of(&record, secret_id);
+        let caller = self.judge_caller(&mut tx, &call.caller, now).await?;
         let reach = access::may(rpc, &caller, named)?;
         access::check_management(reach, &tenant.policy)?;
         requests::check_undone(&mut tx, call, &caller, now).await?;
@@ -166,6 +161,34 @@ impl Authority {
             now,
             call: Some(call.clone()),
         })
+    }
+
+    /// Judges a caller anew, in a transaction that holds the locks of what it is judged by.
+    async fn judge_caller(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<Caller, Error> {
+        let (token_id, secret_id) = match &caller.presented {
+            Presented::Session(vouched) => {
+                return self.judge_again(tx, caller, vouched, now).await;
+            }
+            Presented::Token {
+                token_id,
+                secret_id,
+            } => (*token_id, *secret_id),
+            // It calls no more.
+            Presented::Before(_) => return Err(Error::Unauthenticated),
+        };
+        let record = tx.find_record_by_token(token_id).await?;
+        let record = record.filter(|record| record.dead(now).is_none());
+        let record = record.ok_or(Error::Unauthenticated)?;
+        let end = tx.find_secret_end(secret_id).await?;
+        if end.is_none_or(|end| record.token.is_over(end, now)) {
+            return Err(Error::Unauthenticated);
+        }
+        Ok(Caller::of(&record, secret_id))
     }
 
     /// Writes down what was done, logs the changes and commits. The outcome is what a

@@ -1,5 +1,7 @@
 //! Tenants.
 
+use std::collections::BTreeSet;
+
 use super::access::Rpc;
 use super::scene::{Deed, Scene, check_etag, lost_row};
 use super::{Authority, Call, Error, named_tenant};
@@ -9,7 +11,9 @@ use crate::domain::policy::Policy;
 use crate::domain::principal::Tenant;
 use crate::domain::reason::{Denial, Field, Obstacle, Taken, Violations};
 use crate::domain::scope::Permission;
+use crate::domain::session::TrustName;
 use crate::domain::text;
+use crate::domain::trust::{Sessions, TenantTrust};
 use crate::domain::value::{ParsePrefixError, Prefix};
 use crate::store::{Page, Position};
 
@@ -24,6 +28,8 @@ pub struct CreateTenant {
     pub prefix: String,
     /// Its rules for tokens.
     pub policy: Policy,
+    /// Whose sessions it takes.
+    pub sessions: Sessions,
     /// What was wrong already on the wire.
     pub violations: Violations,
 }
@@ -41,6 +47,10 @@ pub struct UpdateTenant {
     pub prefix: Option<String>,
     /// Makes the new rules out of the present ones.
     pub policy: Option<PolicyChange>,
+    /// Its own trust, in place of the present one, or none.
+    pub oidc_trust: Option<Option<TenantTrust>>,
+    /// The trusts that it admits, in place of the present ones.
+    pub admitted_trusts: Option<BTreeSet<TrustName>>,
     /// What was wrong already on the wire.
     pub violations: Violations,
 }
@@ -71,6 +81,14 @@ impl Authority {
         };
         let prefix = violations.check("token_prefix", prefix(&command.prefix));
         command.policy.check(&mut violations);
+        let sessions = command.sessions;
+        self.check_sessions(
+            &mut scene.tx,
+            &Sessions::default(),
+            &sessions,
+            &mut violations,
+        )
+        .await?;
         let (Some(tenant_id), Some(display_name), Some(prefix), true) =
             (tenant_id, display_name, prefix, violations.is_empty())
         else {
@@ -81,6 +99,7 @@ impl Authority {
             display_name,
             prefix,
             policy: command.policy,
+            sessions,
             version: Version(1),
             created_at: scene.now,
             updated_at: scene.now,
@@ -174,6 +193,15 @@ impl Authority {
             change(&mut tenant.policy);
             tenant.policy.check(&mut violations);
         }
+        if let Some(own) = command.oidc_trust {
+            tenant.sessions.own = own;
+        }
+        if let Some(admits) = command.admitted_trusts {
+            tenant.sessions.admits = admits;
+        }
+        let present = scene.tenant.sessions.clone();
+        self.check_sessions(&mut scene.tx, &present, &tenant.sessions, &mut violations)
+            .await?;
         if !violations.is_empty() {
             return Err(violations.into());
         }
@@ -186,7 +214,9 @@ impl Authority {
             }
         }
         // What people call a tenant is in no answer to an introspection.
-        let answers = tenant.policy != scene.tenant.policy || tenant.prefix != scene.tenant.prefix;
+        let answers = tenant.policy != scene.tenant.policy
+            || tenant.prefix != scene.tenant.prefix
+            || tenant.sessions != present;
         let tenant = scene.tx.mark_tenant_changed(&tenant, scene.now).await?;
         let tenant = tenant.ok_or_else(lost_row)?;
         let act = scene.act().changed(Some(&scene.tenant), Some(&tenant));

@@ -83,6 +83,7 @@ impl Authority {
             external_id,
             display_name,
             vouching_tenant_id: tenant_id.clone(),
+            vouching_trust: None,
             active_tenant_id: tenant_id.clone(),
             version: Version(1),
             created_at: scene.now,
@@ -169,10 +170,10 @@ impl Authority {
             ..before.clone()
         };
         if user.external_id != before.external_id {
-            let voucher = &user.vouching_tenant_id;
+            let (voucher, trust) = (&user.vouching_tenant_id, user.vouching_trust.as_ref());
             if scene
                 .tx
-                .find_user_by_external_id(voucher, &user.external_id)
+                .find_user_by_external_id(voucher, trust, &user.external_id)
                 .await?
                 .is_some()
             {

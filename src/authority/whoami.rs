@@ -2,36 +2,52 @@
 
 use super::access::Rpc;
 use super::scene::shown;
-use super::{Authority, Call, Error, Shown};
+use super::{Authority, Call, Caller, Error, Shown};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
-use crate::domain::principal::{Membership, Tenant, User};
+use crate::domain::principal::{Membership, Role, Tenant, User};
+use crate::domain::time::Timestamp;
 
 /// Who the caller is.
 #[derive(Clone, Debug)]
 pub struct Whoami {
-    /// The token that it presented.
-    pub token: Shown,
-    /// That token's tenant.
-    pub tenant: Tenant,
-    /// The user that the token acts as; none for SERVICE.
+    /// The token that it presented; none for a session.
+    pub token: Option<Shown>,
+    /// That token's tenant, or the one that the session acts in, if any.
+    pub tenant: Option<Tenant>,
+    /// The user that it acts as; none for SERVICE.
     pub user: Option<User>,
+    /// The session that it presented.
+    pub session: Option<ShownSession>,
+    /// When this was so.
+    pub now: Timestamp,
     /// Where that user is what.
     pub memberships: Vec<Membership>,
     /// A lower bound of what was applied.
     pub revision: Revision,
 }
 
+/// A session, as its caller is told of it.
+#[derive(Clone, Debug)]
+pub struct ShownSession {
+    /// Whose trust vouches for it.
+    pub trust: String,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// What its user is in the tenant that it acts in.
+    pub role: Option<Role>,
+}
+
 impl Authority {
     /// Says who the caller is.
     pub async fn who_am_i(&self, call: Call) -> Result<Whoami, Error> {
         let tenant_id = call.caller.tenant_id.clone();
+        let Some(token_id) = call.caller.token_id() else {
+            return self.whose_session(&call.caller).await;
+        };
         let mut scene = self.look(&call, Rpc::WhoAmI, &tenant_id).await?;
         let revision = self.see(scene.tx.get_head().await?);
-        let token = scene
-            .tx
-            .find_token(&tenant_id, call.caller.token_id)
-            .await?;
+        let token = scene.tx.find_token(&tenant_id, token_id).await?;
         let token = token.ok_or(Error::Unauthenticated)?;
         let token = shown(token, &scene.catalog().await?, scene.now);
         let (user, memberships) = match call.caller.user_id {
@@ -51,10 +67,42 @@ impl Authority {
             None => (None, Vec::new()),
         };
         Ok(Whoami {
-            token,
-            tenant: scene.tenant,
+            token: Some(token),
+            tenant: Some(scene.tenant),
             user,
+            session: None,
+            now: scene.now,
             memberships,
+            revision,
+        })
+    }
+
+    /// Says whose session it is; of a tenant that its user is nothing in, nothing is said.
+    async fn whose_session(&self, caller: &Caller) -> Result<Whoami, Error> {
+        let (user_id, session) = caller
+            .user_id
+            .zip(caller.session())
+            .ok_or(Error::Unauthenticated)?;
+        let (trust, ends_at) = session;
+        let mut tx = self.store.snapshot().await?;
+        let revision = self.see(tx.get_head().await?);
+        let tenant = match caller.role {
+            Some(_) => tx.find_tenant(&caller.tenant_id).await?,
+            None => None,
+        };
+        let user = tx.find_user(user_id).await?;
+        let memberships = tx.list_memberships_by_user(user_id, bounds::PAGE_MAX);
+        Ok(Whoami {
+            token: None,
+            tenant,
+            user: Some(user.ok_or(Error::Unauthenticated)?),
+            session: Some(ShownSession {
+                trust,
+                ends_at,
+                role: caller.role,
+            }),
+            now: self.clock.now(),
+            memberships: memberships.await?,
             revision,
         })
     }

@@ -5,6 +5,7 @@ pub(super) mod difference;
 pub(super) mod document;
 pub(super) mod parse;
 pub(super) mod render;
+mod trust;
 
 #[cfg(test)]
 mod tests;

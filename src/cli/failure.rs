@@ -184,6 +184,13 @@ fn told(status: &Status, context: &Context, failure: &Failure) -> String {
             "the token is {token_id}; for a new value: token-authority token rotate {token_id}"
         ));
     }
+    if let Some(invite_id) = done.and_then(|info| info.metadata.get("invite_id")) {
+        let invite_id = escaped(invite_id);
+        say(&format!(
+            "the invite is {invite_id}; for another value, make another, and: token-authority \
+             invite revoke {invite_id}"
+        ));
+    }
     if let Some(quotas) = details.quota_failure() {
         for violation in &quotas.violations {
             say(&escaped(&violation.description));

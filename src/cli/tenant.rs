@@ -276,7 +276,7 @@ fn one(tenant: Option<&pb::Tenant>) -> String {
         .with("name", text(&tenant.display_name))
         .with("state", state(tenant.state()))
         .with("prefix", text(&tenant.token_prefix));
-    let rules = catalog::document::rules(&tenant.policy.unwrap_or_default());
+    let rules = catalog::document::rules(&tenant.policy.clone().unwrap_or_default());
     let record = rules.into_iter().fold(record, |record, (name, rule)| {
         record.with(&name.replace('_', " "), rule)
     });

@@ -190,6 +190,7 @@ fn is_open_to_others(_: &std::fs::Metadata) -> bool {
 pub fn misspelt_variables<'a>(
     environment: impl IntoIterator<Item = &'a str>,
 ) -> Vec<(&'a str, String)> {
+    // Trusts are given in the file alone.
     let sections = Config::default().sections();
     let names: Vec<_> = sections
         .iter()

@@ -81,7 +81,7 @@ fn write_markdown(text: &mut String, flags: &[(&str, &str)]) -> fmt::Result {
          every user may read is warned of, at the start and by `config check`. It is not refused, because\n\
          Kubernetes mounts secrets so by default, into a container that has one user.\n",
     );
-    for section in Config::default().sections() {
+    for section in Config::described() {
         write_section(text, &section, flags)?;
     }
     text.push_str(

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::given::Origin;
 use super::schema::Section;
+use crate::domain::session::TrustName;
 
 /// All that is wrong with a configuration.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,18 @@ fn shown(name: &str) -> Cow<'_, str> {
         let good = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
         (1..=40).contains(&part.len()) && part.bytes().all(good)
     };
+    // The name of a trust is known to be one before its keys are looked at.
+    if let Some((trust, key)) = name
+        .strip_prefix("trusts.")
+        .and_then(|of| of.split_once('.'))
+    {
+        let known = trust.parse::<TrustName>().is_ok() && good(key);
+        return if known {
+            name.into()
+        } else {
+            "an unknown key of [trusts.NAME]".into()
+        };
+    }
     match name.split_once('.') {
         None if good(name) => name.into(),
         Some((section, key)) if good(section) && good(key) => name.into(),
@@ -98,7 +111,7 @@ pub(super) fn no_such_key(sections: &[Section], section: &Section, key: &str) ->
 
 /// Returns what is said of a section that there is not.
 pub(super) fn no_such_section(sections: &[Section], name: &str) -> String {
-    let names = || sections.iter().map(|section| section.name);
+    let names = || sections.iter().map(|section| section.name.as_ref());
     if let Some(near) = nearest(name, names()) {
         return format!("no such section; did you mean [{near}]?");
     }

@@ -1,6 +1,7 @@
 //! What there is to configure, read off the types: each key's name, what it may be and
 //! what it is. The checks, docs/config.md and `config print` all look here.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::generate::SchemaSettings;
@@ -12,7 +13,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub(super) struct Section {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     /// What it is about.
     pub(super) about: String,
     /// Its keys, by name.
@@ -43,12 +44,16 @@ pub(super) enum Kind {
     OneOf(Vec<String>),
     Address,
     Text,
+    Texts,
     Other,
 }
 
 impl Section {
     /// Describes a section and what it holds.
-    pub(super) fn of<T: JsonSchema + Serialize>(name: &'static str, held: &T) -> Self {
+    pub(super) fn of<T: JsonSchema + Serialize>(
+        name: impl Into<Cow<'static, str>>,
+        held: &T,
+    ) -> Self {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.inline_subschemas = true;
         });
@@ -63,7 +68,7 @@ impl Section {
             secret: is_secret(schema),
         });
         Self {
-            name,
+            name: name.into(),
             about: section_about(&schema),
             keys: keys.collect(),
         }
@@ -131,6 +136,7 @@ impl Kind {
             ),
             Some("string") if text("format") == Some("address") => Self::Address,
             Some("string") => Self::Text,
+            Some("object") => Self::Texts,
             _ => Self::Other,
         }
     }
@@ -150,6 +156,7 @@ impl Kind {
                 number.is_some_and(|number| (least..=most).contains(&&number))
             }
             Self::OneOf(_) | Self::Address | Self::Text => value.is_str(),
+            Self::Texts => value.is_table(),
             Self::Other => true,
         }
     }
@@ -181,6 +188,7 @@ impl fmt::Display for Kind {
             Self::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Self::Address => f.write_str("an IP address and a port, such as 127.0.0.1:50051"),
             Self::Text => f.write_str("a string"),
+            Self::Texts => f.write_str("a table of strings, such as { typ = \"Bearer\" }"),
             Self::Other => f.write_str("what docs/config.md says"),
         }
     }

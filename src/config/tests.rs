@@ -44,7 +44,7 @@ fn every_problem_is_said_at_once() {
       - hashing.queue: must be a whole number from 1 to 100000 (FILE:6)
       - usage.flush_seconds: must be a whole number from 1 to 3600 (TOKEN_AUTHORITY_USAGE__FLUSH_SECONDS)
       - telemetry.logs: no such key; did you mean telemetry.log? (FILE:12)
-      - cache: no such section; there are server, database, keyring, hashing, limits, ops, retention, usage, telemetry (FILE:9)
+      - cache: no such section; there are server, database, keyring, hashing, limits, ops, retention, usage, telemetry, trusts.NAME (FILE:9)
       - keyring.directory: required with PostgreSQL, where replicas share one keyring
     ");
 }
@@ -276,4 +276,64 @@ fn the_later_one_of_the_url_and_its_file_wins() {
     let together: Result<_, String> = won("", &[url_variable, file_variable], &[]);
     let error = together.unwrap_err();
     assert!(error.contains("must not be set beside"), "{error}");
+}
+
+#[test]
+fn trusts_are_read_and_judged() {
+    let file = "[trusts.main-1]\nissuer = 'https://id'\naudience = 'account'\n\
+                jwks_url = 'http://127.0.0.1:1/keys'\nname_claim = 'name'\n\
+                required_claims = { typ = 'Bearer' }\n";
+    let config = read(file, &[], &[]).unwrap();
+    let trusts = config.trusts();
+    let (name, trust) = trusts.first_key_value().unwrap();
+    assert_eq!(
+        (name.as_str(), trust.rules.user_claim.as_str()),
+        ("main-1", "sub")
+    );
+    assert!(read("", &[], &[]).unwrap().trusts().is_empty());
+    let wrong = "[trusts.Main]\n[trusts.a]\nissuer = 'i'\njwks_url = 'ftp://x'\njwks_file = 'f'\n\
+                 [trusts.b]\nissuer = 'i'\naudience = 'a'\njwks_url = 'ftp://x'\n\
+                 [trusts.c]\nissuer = 'i'\naudience = 'a'\njwks_file = 'g'\n\
+                 [trusts.d]\nissuer = 7\nissuers = 'i'\naudience = 'a'\n\
+                 required_claims = { typ = 1 }\n";
+    let variable = ("TOKEN_AUTHORITY_TRUSTS__E", "i");
+    insta::assert_snapshot!(read(wrong, &[variable], &[]).unwrap_err(), @r#"
+    the configuration has 10 problems:
+      - trusts: a trust's name has 1 to 63 of a-z, 0-9 and -, and begins with a letter (FILE:1)
+      - trusts.d.issuer: must be a string (FILE:14)
+      - trusts.d.issuers: no such key; did you mean trusts.NAME.issuer? (FILE:14)
+      - trusts.d.required_claims: must be a table of strings, such as { typ = "Bearer" } (FILE:14)
+      - trusts: must be a section of the file for each trust, [trusts.NAME] (TOKEN_AUTHORITY_TRUSTS__E)
+      - trusts.a.audience: the field must be given (FILE:2)
+      - trusts.a.jwks_url: must not be set beside jwks_file; set one of them (FILE:2)
+      - trusts.b.jwks_url: the URL is not of a scheme that may be used here, or has a user, a password or a fragment (FILE:6)
+      - trusts.c.issuer: must not be that of trusts.b, with the same audience (FILE:10)
+      - trusts.d.jwks_url: must be set, or jwks_file (FILE:14)
+    "#);
+    insta::assert_snapshot!(read("trusts = 1\n", &[], &[]).unwrap_err(), @r"
+    the configuration has 1 problem:
+      - trusts: must be a section of the file for each trust, [trusts.NAME] (FILE:1)
+    ");
+}
+
+#[test]
+fn trusts_are_printed_and_read_again() {
+    let file = "[trusts.main]\nissuer = 'https://id'\naudience = 'account'\n\
+                jwks_file = 'keys.json'\nrequired_claims = { typ = 'Bearer', \"/a.b\" = 'c' }\n";
+    let config = read(file, &[], &[]).unwrap();
+    let printed = config.effective();
+    let (_, trusts) = printed.split_once("[trusts.main]").unwrap();
+    let lines = trusts.lines().map(|line| line.split("  #").next());
+    let lines: Vec<_> = lines.flatten().map(str::trim_end).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    audience = "account"
+    issuer = "https://id"
+    jwks_file = "keys.json"
+    # jwks_url is not set
+    # name_claim is not set
+    required_claims = { "/a.b" = "c", typ = "Bearer" }
+    user_claim = "sub"
+    "#);
+    let again = read(&printed, &[], &[]).unwrap();
+    assert_eq!(again.trusts(), config.trusts());
 }

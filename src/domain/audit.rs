@@ -21,6 +21,8 @@ pub mod action {
     pub const BOOTSTRAP: &str = "Bootstrap";
     /// An operator's token was made by who has the database.
     pub const REPLACE_OPERATOR: &str = "ReplaceOperator";
+    /// Somebody was made a member at first sight, by a trust.
+    pub const PROVISION_MEMBER: &str = "ProvisionMember";
     /// Dead tokens past their retention were removed.
     pub const SWEEP: &str = "Sweep";
     /// Events past their retention were removed from the log.
@@ -109,15 +111,18 @@ pub struct Event {
 /// Who did it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct By {
-    /// The token that was presented.
+    /// The token that was presented; empty for a session.
     #[prost(string, tag = "1")]
     pub token_id: String,
-    /// That token's tenant.
+    /// That token's tenant, or the one that the session acts in.
     #[prost(string, tag = "2")]
     pub tenant_id: String,
-    /// The user that the token acts as; empty for SERVICE.
+    /// The user that the token or session acts as; empty for SERVICE.
     #[prost(string, tag = "3")]
     pub user_id: String,
+    /// Whose trust vouches for the session; empty for a token.
+    #[prost(string, tag = "4")]
+    pub trust: String,
 }
 
 /// What it was about; empty is none.

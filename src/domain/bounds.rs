@@ -6,6 +6,19 @@ use std::time::Duration;
 
 /// The bytes of a presented value, at most.
 pub const VALUE_BYTES: usize = 256;
+/// The bytes of a session's JWT, at most.
+pub const JWT_BYTES: usize = 8 * 1024;
+/// The bytes of an issuer's keys, at most.
+pub const JWKS_BYTES: usize = 64 * 1024;
+/// The keys of an issuer, at most.
+pub const JWKS_KEYS: usize = 100;
+/// The bytes of keys that stand in a tenant's policy, at most.
+pub const INLINE_JWKS_BYTES: usize = 16 * 1024;
+/// The claims that a trust requires, the values that it names and the trusts that a tenant
+/// admits, at most.
+pub const TRUST_ITEMS: usize = 20;
+/// The tenants whose own trusts have one issuer, at most.
+pub const TENANTS_OF_ISSUER: u32 = 200;
 /// The characters of a name or display name, at most.
 pub const NAME_CHARS: usize = 100;
 /// The characters of a description, or of the text beside a reason, at most.

@@ -137,6 +137,13 @@ impl Catalog {
         tainted
     }
 
+    /// Returns whether a scope of the catalog is open to a holder of this role, whatever
+    /// the kind of what holds it.
+    pub fn admits(&self, name: &ScopeName, role: Role) -> bool {
+        let scope = self.scopes.get(name);
+        scope.is_some_and(|scope| role == Role::Admin || !scope.admins_only)
+    }
+
     /// Returns whether such a holder may hold the scope itself, whatever it implies.
     pub fn may_hold(&self, name: &ScopeName, holder: Holder) -> Result<(), Unfit> {
         // No role limits SERVICE; a user who is no member any more has none either.

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::change::Version;
 use super::ids::{TenantId, UserId};
 use super::policy::Policy;
+use super::session::TrustName;
 use super::time::Timestamp;
+use super::trust::Sessions;
 use super::value::Prefix;
 
 /// What a member is in a tenant; an administrator may do what a member may.
@@ -28,6 +30,9 @@ pub struct Tenant {
     pub prefix: Prefix,
     /// Its rules for tokens.
     pub policy: Policy,
+    /// Whose sessions it takes.
+    #[serde(default)]
+    pub sessions: Sessions,
     /// The record's version.
     pub version: Version,
     /// When it was created.
@@ -49,8 +54,10 @@ pub struct User {
     pub external_id: String,
     /// What people call it.
     pub display_name: String,
-    /// The tenant that vouches for it.
+    /// The tenant that vouches for it; the reserved one where a trust does.
     pub vouching_tenant_id: TenantId,
+    /// The installation-wide trust that vouches for it.
+    pub vouching_trust: Option<TrustName>,
     /// What `active` stands for in its sessions.
     pub active_tenant_id: TenantId,
     /// The record's version.

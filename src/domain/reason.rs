@@ -70,6 +70,12 @@ reasons! {
         InvalidAddress = "INVALID_ADDRESS", "an address is an IPv4 or IPv6 address as text, without a port or a zone";
         UserForService = "USER_FOR_SERVICE", "a SERVICE token has no user";
         OnlyService = "ONLY_SERVICE", "the reserved tenant holds SERVICE tokens only";
+        InvalidClaim = "INVALID_CLAIM", "a claim is named by 1 to 255 characters, or by a JSON pointer, which begins with /";
+        InvalidUrl = "INVALID_URL", "the URL is not of a scheme that may be used here, or has a user, a password or a fragment";
+        InvalidKeys = "INVALID_JWKS", "the text is no JSON Web Key Set with a public key that verifies signatures, or has a private key";
+        OneOf = "ONE_OF_FIELDS", "only one of the fields may be given";
+        UnknownTrust = "UNKNOWN_TRUST", "there is no such installation-wide trust";
+        TrustTaken = "TRUST_TAKEN", "an installation-wide trust has this issuer and audience";
         AgentForOtherKind = "AGENT_FOR_OTHER_KIND", "only an AGENT token has an agent_id";
     }
 }
@@ -122,6 +128,7 @@ reasons! {
         ValueNotCurrent = "VALUE_NOT_CURRENT", "only a token's current value may rotate it, and the presented one is an earlier one";
         InviteClaimed = "INVITE_CLAIMED", "the invite was claimed: what it gave is taken back by removing the member";
         NoUser = "CALLER_HAS_NO_USER", "the caller's token acts as no user";
+        NoToken = "CALLER_HAS_NO_TOKEN", "the caller presents a session, which is not this service's to rotate or revoke";
     }
 }
 

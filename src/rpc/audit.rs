@@ -178,6 +178,7 @@ mod tests {
                 token_id: "tok_x".into(),
                 tenant_id: "acme".into(),
                 user_id: "usr_x".into(),
+                trust: "installation/main".into(),
             }),
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
             call_id: "call".into(),
@@ -195,7 +196,11 @@ mod tests {
             (published.sequence, published.action.as_str()),
             (300, "CreateToken")
         );
-        assert_eq!(published.caller.unwrap().token_id, "tok_x");
+        let caller = published.caller.unwrap();
+        assert_eq!(
+            (caller.token_id.as_str(), caller.trust.as_str()),
+            ("tok_x", "installation/main")
+        );
         assert_eq!(published.subject.unwrap().tenant_id, "acme");
         assert_eq!(published.changes.len(), 2);
         assert_eq!(

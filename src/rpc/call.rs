@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Extensions, Request, Response, Status};
 use tracing::{Instrument as _, Span};
 
-use super::layers::{Deadline, DoneIn, RequestId, TraceId, guard};
+use super::layers::{CalledBy, Deadline, DoneIn, RequestId, TraceId, Who, guard};
+use super::names::NamesTenant;
 use super::status::status;
 use crate::authority::access::Rpc;
 use crate::authority::requests::RequestId as IdempotencyKey;
+use crate::authority::sessions::{Credential, Named};
 use crate::authority::{Authority, Call, Caller, Error, OpenCall};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
@@ -18,8 +20,19 @@ use crate::domain::ids::TenantId;
 use crate::domain::reason::Violations;
 use crate::pb;
 
+/// What stands beside a request whose credential is verified.
+#[derive(Clone, Debug)]
+pub(super) struct Arrived {
+    /// The credential.
+    pub(super) credential: Credential,
+    /// What is called.
+    pub(super) rpc: Rpc,
+    /// Until when the call waits.
+    pub(super) deadline: Instant,
+}
+
 /// A request that changes something, and may be asked again under an id.
-pub(super) trait Mutation: prost::Message {
+pub(super) trait Mutation: prost::Message + NamesTenant {
     /// Returns the id; empty is none.
     fn request_id(&self) -> &str;
 
@@ -80,9 +93,10 @@ pub(super) async fn read<M, R, F>(
     use_case: impl FnOnce(Arc<Authority>, Call, M) -> F,
 ) -> Result<Response<R>, Status>
 where
+    M: NamesTenant,
     F: Future<Output = Result<R, Error>>,
 {
-    let (opened, message) = Opened::of(request)?;
+    let (opened, message) = Opened::of(authority, request).await?;
     let span = span(opened.call.rpc);
     let use_case = use_case(Arc::clone(authority), opened.call, message);
     answer(use_case.instrument(span).await, &opened.request_id)
@@ -101,7 +115,7 @@ where
     T: DeserializeOwned + Send + 'static,
     F: Future<Output = Result<(T, Revision), Error>> + Send + 'static,
 {
-    let (opened, message) = Opened::of_mutation(request)?;
+    let (opened, message) = Opened::of_mutation(authority, request).await?;
     let (call, caller) = (opened.call.clone(), opened.call.caller.clone());
     let (span, tenant_id) = (span(call.rpc), named(&caller, &message));
     let use_case = use_case(Arc::clone(authority), opened.call, message);
@@ -126,7 +140,7 @@ where
     R: Send + 'static,
     F: Future<Output = Result<R, Error>> + Send + 'static,
 {
-    let (opened, message) = Opened::of_mutation(request)?;
+    let (opened, message) = Opened::of_mutation(authority, request).await?;
     let call = opened.call.clone();
     let (span, tenant_id) = (span(call.rpc), named(&call.caller, &message));
     let use_case = use_case(Arc::clone(authority), opened.call, message);
@@ -198,30 +212,42 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Takes a request apart. That nobody was authenticated for it is a fault of
-    /// ours: the RPC has no row in the access table.
-    pub(super) fn of<T>(request: Request<T>) -> Result<(Self, T), Status> {
+    /// Takes a request apart, and settles who calls. That nobody was authenticated for it
+    /// is a fault of ours: the RPC has no row in the access table.
+    pub(super) async fn of<T: NamesTenant>(
+        authority: &Arc<Authority>,
+        request: Request<T>,
+    ) -> Result<(Self, T), Status> {
         let (_, extensions, message) = request.into_parts();
         let request_id = request_id(&extensions);
-        match extensions.get::<Call>() {
-            Some(call) => {
-                let call = Call {
-                    call_id: request_id.as_str().to_owned(),
-                    trace_id: trace_id(&extensions),
-                    ..call.clone()
-                };
-                Ok((Self { call, request_id }, message))
+        let none = || Error::internal("no caller beside the request");
+        let arrived = extensions.get::<Arrived>().ok_or_else(none);
+        let settled = match arrived {
+            Ok(arrived) => {
+                let named = Named::read(message.names());
+                let caller = settle(authority, arrived, named, &extensions).await;
+                caller.map(|caller| (arrived, caller))
             }
-            None => Err(status(
-                &Error::internal("no caller beside the request"),
-                &request_id,
-            )),
-        }
+            Err(error) => Err(error),
+        };
+        let (arrived, caller) = settled.map_err(|error| status(&error, &request_id))?;
+        let call = Call {
+            caller,
+            rpc: arrived.rpc,
+            deadline: arrived.deadline,
+            call_id: request_id.as_str().to_owned(),
+            trace_id: trace_id(&extensions),
+            request: None,
+        };
+        Ok((Self { call, request_id }, message))
     }
 
     /// Takes a request apart that changes something.
-    fn of_mutation<M: Mutation>(request: Request<M>) -> Result<(Self, M), Status> {
-        let (mut opened, message) = Self::of(request)?;
+    async fn of_mutation<M: Mutation>(
+        authority: &Arc<Authority>,
+        request: Request<M>,
+    ) -> Result<(Self, M), Status> {
+        let (mut opened, message) = Self::of(authority, request).await?;
         let id = message.request_id();
         // No field of a request is a map without an order, so equal ones have equal bytes.
         let bytes = if id.is_empty() {
@@ -233,6 +259,28 @@ impl Opened {
         opened.call.request = request.map_err(|error| status(&error, &opened.request_id))?;
         Ok((opened, message))
     }
+}
+
+/// Returns who calls, in the tenant that is named, and notes it for whoever tells of the
+/// call.
+async fn settle(
+    authority: &Arc<Authority>,
+    arrived: &Arrived,
+    named: Named,
+    extensions: &Extensions,
+) -> Result<Caller, Error> {
+    let session = match &arrived.credential {
+        Credential::Token(caller) => return Ok(caller.clone()),
+        Credential::Session(session) => session,
+    };
+    let span = tracing::debug_span!("authority", rpc = "SettleSession");
+    let settled = authority.settle(session, named).instrument(span);
+    let settled = timeout_at(arrived.deadline, settled).await;
+    let caller = settled.map_err(|_| Error::DeadlineExceeded)??;
+    if let Some(called_by) = extensions.get::<CalledBy>() {
+        called_by.note(Who::from(&caller));
+    }
+    Ok(caller)
 }
 
 fn request_id(extensions: &Extensions) -> RequestId {

@@ -11,13 +11,14 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::call::deadline;
-use super::layers::{CalledBy, RequestId};
+use super::call::{Arrived, deadline};
+use super::layers::{CalledBy, RequestId, Who};
 use super::status::status;
-use crate::authority::access::{Need, Rpc, may_at_all};
-use crate::authority::{Authority, Call, Caller, Error};
+use crate::authority::access::{Need, Rpc, may_at_all, session_may_at_all};
+use crate::authority::sessions::Credential;
+use crate::authority::{Authority, Error};
 
-/// Puts a [`Call`] beside each request to an RPC of the access table that needs a
+/// Puts an [`Arrived`] beside each request to an RPC of the access table that needs a
 /// caller. What has no row there passes without one: health, reflection, and paths that
 /// nobody serves.
 #[derive(Clone, Debug)]
@@ -82,22 +83,25 @@ where
             let span = tracing::debug_span!("authority", rpc = "Authenticate");
             let authenticated = authenticate(&authority, credential, deadline);
             let authenticated = authenticated.instrument(span).await;
-            let permitted = authenticated.and_then(|caller| {
-                // However the call ends: its caller is known.
-                if let Some(called_by) = request.extensions().get::<CalledBy>() {
-                    called_by.note(caller.token_id, caller.tenant_id.clone());
+            let permitted = authenticated.and_then(|credential| {
+                match &credential {
+                    Credential::Token(caller) => {
+                        // However the call ends: its caller is known.
+                        if let Some(called_by) = request.extensions().get::<CalledBy>() {
+                            called_by.note(Who::from(caller));
+                        }
+                        may_at_all(rpc, caller)?;
+                    }
+                    Credential::Session(_) => session_may_at_all(rpc)?,
                 }
-                may_at_all(rpc, &caller).map(|()| caller)
+                Ok(credential)
             });
             match permitted {
-                Ok(caller) => {
-                    request.extensions_mut().insert(Call {
-                        caller,
+                Ok(credential) => {
+                    request.extensions_mut().insert(Arrived {
+                        credential,
                         rpc,
                         deadline,
-                        call_id: String::new(),
-                        trace_id: String::new(),
-                        request: None,
                     });
                     inner.call(request).await
                 }
@@ -115,12 +119,12 @@ async fn authenticate(
     authority: &Arc<Authority>,
     credential: Option<HeaderValue>,
     deadline: Instant,
-) -> Result<Caller, Error> {
+) -> Result<Credential, Error> {
     let credential = credential
         .as_ref()
         .and_then(|credential| credential.to_str().ok());
-    let caller = authority.authenticate(credential);
-    timeout_at(deadline, caller)
+    let admitted = authority.admit(credential);
+    timeout_at(deadline, admitted)
         .await
         .map_err(|_| Error::DeadlineExceeded)?
 }

@@ -28,7 +28,7 @@ impl IntrospectionService for Service {
         &self,
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
+        let (opened, message) = Opened::of(&self.0, request).await?;
         let answered = self.0.introspect(&opened.call.caller, question(message));
         let answered = answered.instrument(span(opened.call.rpc)).await;
         respond(answered.map(answer), &opened.request_id)
@@ -38,7 +38,7 @@ impl IntrospectionService for Service {
         &self,
         request: Request<pb::BatchIntrospectRequest>,
     ) -> Result<Response<pb::BatchIntrospectResponse>, Status> {
-        let (opened, message) = Opened::of(request)?;
+        let (opened, message) = Opened::of(&self.0, request).await?;
         let answered = self.batch(&opened, message);
         let answered = answered.instrument(span(opened.call.rpc)).await;
         let (answered, failed) = match answered {

@@ -13,6 +13,7 @@ pub mod introspection;
 pub mod invites;
 pub mod layers;
 mod limits;
+mod names;
 pub mod scopes;
 pub mod self_service;
 pub mod status;

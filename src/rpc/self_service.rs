@@ -31,12 +31,17 @@ impl SelfService for Service {
             |authority, call, pb::WhoAmIRequest {}| async move {
                 let whoami = authority.who_am_i(call).await?;
                 Ok(pb::WhoAmIResponse {
-                    token: Some(token(&whoami.token)),
-                    tenant: Some(outward::tenant(&whoami.tenant)),
+                    token: whoami.token.as_ref().map(token),
+                    tenant: whoami.tenant.as_ref().map(outward::tenant),
                     user: whoami.user.as_ref().map(outward::user),
                     memberships: whoami.memberships.iter().map(outward::membership).collect(),
                     revision: whoami.revision.to_string(),
-                    evaluate_time: Some(outward::timestamp(whoami.token.now)),
+                    evaluate_time: Some(outward::timestamp(whoami.now)),
+                    session: whoami.session.map(|session| pb::Session {
+                        trust: session.trust,
+                        expire_time: Some(outward::timestamp(session.ends_at)),
+                        role: session.role.map(outward::role).unwrap_or_default(),
+                    }),
                 })
             },
         )

@@ -16,6 +16,7 @@ use crate::authority::Error;
 use crate::authority::requests::Done;
 use crate::domain::ids::{InviteId, TokenId};
 use crate::domain::reason::Violations;
+use crate::domain::session::Refusal;
 
 /// Whose reasons these are, in each `ErrorInfo`.
 pub const DOMAIN: &str = "tokenauthority";
@@ -84,6 +85,8 @@ pub(super) struct Outcome<'e> {
     pub(super) detail: Detail<'e>,
     /// How it is logged.
     pub(super) severity: Severity,
+    /// Why a session is refused: logged, never sent.
+    refusal: Option<Refusal>,
     /// Its cause: logged, never sent.
     cause: Option<&'e (dyn std::error::Error + 'static)>,
 }
@@ -97,6 +100,7 @@ impl<'e> Outcome<'e> {
             sentence,
             detail: Detail::Nothing,
             severity: Severity::Debug,
+            refusal: None,
             cause: None,
         }
     }
@@ -126,8 +130,9 @@ impl<'e> Outcome<'e> {
                 // Refused for nothing: whoever did so erred, not the caller.
                 None => Self::internal(error),
             },
-            Error::Unauthenticated => Self {
+            Error::Unauthenticated | Error::SessionRefused(_) => Self {
                 severity: Severity::Info,
+                refusal: refusal(error),
                 ..Self::plain(
                     Code::Unauthenticated,
                     "CALLER_UNAUTHENTICATED",
@@ -254,6 +259,7 @@ impl<'e> Outcome<'e> {
         Failure {
             reason: self.reason,
             severity: self.severity,
+            refusal: self.refusal.map(Refusal::as_str),
             chain: self.cause.map(chain::line),
         }
     }
@@ -265,6 +271,7 @@ impl<'e> Outcome<'e> {
 pub(super) struct Failure {
     reason: &'static str,
     severity: Severity,
+    refusal: Option<&'static str>,
     chain: Option<String>,
 }
 
@@ -277,6 +284,11 @@ impl Failure {
     /// Returns at which level it is logged.
     pub(super) fn severity(&self) -> Severity {
         self.severity
+    }
+
+    /// Returns why a session was refused, if one was.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.refusal
     }
 
     /// Returns the failure and its causes, where somebody must look at them.
@@ -299,6 +311,15 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Returns why a session is refused, if one is.
+fn refusal(error: &Error) -> Option<Refusal> {
+    if let Error::SessionRefused(refusal) = error {
+        Some(*refusal)
+    } else {
+        None
+    }
+}
 
 /// Returns the violations that find room, in their order, and notes the reason of
 /// each field, its first where it has several.

@@ -6,11 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::call::{mutate, read};
 use super::convert::page::{self, List};
-use super::convert::{Mask, inward, outward};
+use super::convert::{Mask, inward, outward, trust};
 use crate::authority::Authority;
 use crate::authority::tenants::{CreateTenant, PolicyChange, UpdateTenant};
 use crate::domain::policy::Policy;
+use crate::domain::principal::Tenant;
 use crate::domain::reason::Violations;
+use crate::domain::trust::Sessions;
 use crate::pb;
 use crate::pb::tenant_service_server::TenantService;
 
@@ -36,6 +38,7 @@ impl TenantService for Service {
                     display_name: message.display_name,
                     prefix: message.token_prefix,
                     policy: inward::policy(&policy, &mask, &mut violations),
+                    sessions: sessions(&policy, &mut violations),
                     violations,
                 };
                 authority.create_tenant(call, command).await
@@ -74,7 +77,7 @@ impl TenantService for Service {
                 .list_tenants(call, after, size, violations)
                 .await?;
             Ok(pb::ListTenantsResponse {
-                tenants: page.items.iter().map(outward::tenant).collect(),
+                tenants: page.items.iter().map(listed).collect(),
                 next_page_token: page::token(page.next.as_ref(), &list),
             })
         })
@@ -154,6 +157,16 @@ impl TenantService for Service {
     }
 }
 
+/// Turns a tenant into a message of a list, which has no room for everybody's keys.
+fn listed(tenant: &Tenant) -> pb::Tenant {
+    let mut message = outward::tenant(tenant);
+    let policy = message.policy.as_mut();
+    if let Some(trust) = policy.and_then(|policy| policy.oidc_trust.as_mut()) {
+        trust.jwks.clear();
+    }
+    message
+}
+
 fn update(message: pb::UpdateTenantRequest) -> UpdateTenant {
     let mut violations = Violations::default();
     let fields: Vec<&'static str> = ["display_name", "token_prefix"]
@@ -178,7 +191,16 @@ fn update(message: pb::UpdateTenantRequest) -> UpdateTenant {
         &mut violations,
     );
     let named = inward::POLICY_FIELDS.iter().any(|field| mask.has(field));
-    let given = inward::policy(&message.policy.unwrap_or_default(), &mask, &mut violations);
+    let given = message.policy.unwrap_or_default();
+    let oidc_trust = mask.has(inward::OIDC_TRUST).then(|| {
+        let trust = given.oidc_trust.as_ref();
+        trust.map(|trust| trust::read(inward::OIDC_TRUST, trust, &mut violations))
+    });
+    let admitted_trusts = mask.has(inward::ADMITTED_TRUSTS).then(|| {
+        let admitted = &given.admitted_trusts;
+        trust::admitted(inward::ADMITTED_TRUSTS, admitted, &mut violations)
+    });
+    let given = inward::policy(&given, &mask, &mut violations);
     let policy = named.then(|| {
         let mask = mask.clone();
         PolicyChange(Box::new(move |policy| merge(policy, given, &mask)))
@@ -188,8 +210,19 @@ fn update(message: pb::UpdateTenantRequest) -> UpdateTenant {
         display_name: mask.has("display_name").then_some(message.display_name),
         prefix: mask.has("token_prefix").then_some(message.token_prefix),
         policy,
+        oidc_trust,
+        admitted_trusts,
         tenant_id: message.tenant_id,
         violations,
+    }
+}
+
+/// Reads whose sessions a new tenant takes.
+fn sessions(policy: &pb::TenantPolicy, violations: &mut Violations) -> Sessions {
+    let own = policy.oidc_trust.as_ref();
+    Sessions {
+        own: own.map(|trust| trust::read(inward::OIDC_TRUST, trust, violations)),
+        admits: trust::admitted(inward::ADMITTED_TRUSTS, &policy.admitted_trusts, violations),
     }
 }
 
@@ -210,6 +243,8 @@ fn populated_policy(policy: &pb::TenantPolicy) -> impl Iterator<Item = &'static 
         ("policy.max_grace", policy.max_grace.is_some()),
         ("policy.self_rotation", policy.self_rotation),
         ("policy.retention", policy.retention.is_some()),
+        (inward::OIDC_TRUST, policy.oidc_trust.is_some()),
+        (inward::ADMITTED_TRUSTS, !policy.admitted_trusts.is_empty()),
     ]
     .into_iter()
     .filter_map(|(field, given)| given.then_some(field))

@@ -175,7 +175,9 @@ impl Tx {
         event.sequence = head.count;
         let bytes = event.to_bytes();
         let hash = head.hash()?.then(&bytes);
-        let caller_id = origin.by.as_ref().map(|by| by.token_id.parse::<TokenId>());
+        // A session's caller has no token; the event itself names its user.
+        let by = origin.by.as_ref().filter(|by| !by.token_id.is_empty());
+        let caller_id = by.map(|by| by.token_id.parse::<TokenId>());
         let caller_id = caller_id
             .transpose()
             .map_err(|_| corrupt(TABLE, "caller_id"))?;

@@ -36,6 +36,11 @@ const FIND_MEMBERSHIP: &str = concat!(
      WHERE tenant_id = $1 AND user_id = $2 AND removed_at IS NULL"
 );
 
+const FIND_REMOVED_MEMBERSHIP: &str = "
+    SELECT user_id
+      FROM memberships
+     WHERE tenant_id = $1 AND user_id = $2 AND removed_at IS NOT NULL";
+
 const LIST_MEMBERS: &str = "
     SELECT m.tenant_id, m.user_id, m.role, m.version, m.created_at, m.updated_at
       FROM memberships m
@@ -70,6 +75,7 @@ const MARK_MEMBERSHIP_REMOVED: &str = "
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_membership", INSERT_MEMBERSHIP),
     ("find_membership", FIND_MEMBERSHIP),
+    ("find_removed_membership", FIND_REMOVED_MEMBERSHIP),
     ("list_members", LIST_MEMBERS),
     ("list_memberships_by_user", LIST_MEMBERSHIPS_BY_USER),
     ("mark_membership_changed", MARK_MEMBERSHIP_CHANGED),
@@ -137,6 +143,22 @@ impl Tx {
             user_id.uuid()
         )?;
         row.map(Membership::try_from).transpose()
+    }
+
+    /// Returns whether a user was removed from a tenant.
+    pub async fn was_member(
+        &mut self,
+        tenant_id: &TenantId,
+        user_id: UserId,
+    ) -> Result<bool, Error> {
+        let row = fetch_optional!(
+            self.inner,
+            (uuid::Uuid,),
+            FIND_REMOVED_MEMBERSHIP,
+            tenant_id.as_str(),
+            user_id.uuid()
+        )?;
+        Ok(row.is_some())
     }
 
     /// Lists a tenant's members.

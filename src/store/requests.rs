@@ -32,8 +32,8 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
 /// How a call is recognised when it is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
-    /// The caller's token.
-    pub caller_id: TokenId,
+    /// The caller's token, or the user whose session it is.
+    pub caller_id: uuid::Uuid,
     /// The RPC's name.
     pub rpc: &'static str,
     /// The id, as the caller chose it.
@@ -88,7 +88,7 @@ impl Tx {
             self.inner,
             RequestRow,
             FIND_REQUEST,
-            key.caller_id.uuid(),
+            key.caller_id,
             key.rpc,
             key.request_id.as_str(),
         )?;
@@ -115,7 +115,7 @@ impl Tx {
         let inserted = execute!(
             self.inner,
             INSERT_REQUEST,
-            key.caller_id.uuid(),
+            key.caller_id,
             key.rpc,
             key.request_id.as_str(),
             [&[key.rights], key.digest.as_slice()].concat(),

@@ -9,6 +9,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::policy::{Management, Policy};
 use crate::domain::principal::Tenant;
 use crate::domain::time::Timestamp;
+use crate::domain::trust::Sessions;
 use crate::domain::value::Prefix;
 
 /// The columns of a tenant, in each statement that reads one.
@@ -16,17 +17,17 @@ macro_rules! tenant_columns {
     () => {
         "tenant_id, display_name, prefix, management, expiry_required, default_ttl_ms,
          max_ttl_ms, max_tokens_per_user, unique_names, tokens_may_not_mint,
-         admins_act_for_admins, max_grace_ms, self_rotation, retention_ms, version, created_at,
-         updated_at, suspended_at, deleted_at"
+         admins_act_for_admins, max_grace_ms, self_rotation, retention_ms, sessions, version,
+         created_at, updated_at, suspended_at, deleted_at"
     };
 }
 
 const INSERT_TENANT: &str = concat!(
     "INSERT INTO tenants (",
     tenant_columns!(),
-    ")
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $15,
-             NULL, NULL)
+    ", session_issuer)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $16, $16,
+             NULL, NULL, $17)
      ON CONFLICT DO NOTHING
      RETURNING tenant_id"
 );
@@ -69,13 +70,22 @@ const LIST_TENANTS: &str = concat!(
      LIMIT $3"
 );
 
+const LIST_TENANTS_BY_ISSUER: &str = concat!(
+    "SELECT ",
+    tenant_columns!(),
+    " FROM tenants
+     WHERE session_issuer = $1 AND deleted_at IS NULL
+     ORDER BY tenant_id
+     LIMIT $2"
+);
+
 const MARK_TENANT_CHANGED: &str = concat!(
     "UPDATE tenants
         SET display_name = $3, prefix = $4, management = $5, expiry_required = $6,
             default_ttl_ms = $7, max_ttl_ms = $8, max_tokens_per_user = $9, unique_names = $10,
             tokens_may_not_mint = $11, admins_act_for_admins = $12,
-            max_grace_ms = $13, self_rotation = $14, retention_ms = $15,
-            version = version + 1, updated_at = $16
+            max_grace_ms = $13, self_rotation = $14, retention_ms = $15, sessions = $16,
+            session_issuer = $17, version = version + 1, updated_at = $18
       WHERE tenant_id = $1 AND version = $2 AND deleted_at IS NULL
      RETURNING ",
     tenant_columns!()
@@ -113,6 +123,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
         FIND_TENANT_BY_OVERLAPPING_PREFIX,
     ),
     ("list_tenants", LIST_TENANTS),
+    ("list_tenants_by_issuer", LIST_TENANTS_BY_ISSUER),
     ("mark_tenant_changed", MARK_TENANT_CHANGED),
     ("mark_tenant_suspended", MARK_TENANT_SUSPENDED),
     ("mark_tenant_resumed", MARK_TENANT_RESUMED),
@@ -136,6 +147,7 @@ struct TenantRow {
     max_grace_ms: Option<i64>,
     self_rotation: Option<bool>,
     retention_ms: Option<i64>,
+    sessions: Option<String>,
     version: i64,
     created_at: i64,
     updated_at: i64,
@@ -166,6 +178,7 @@ impl TryFrom<TenantRow> for Tenant {
                 retention: optional_duration(TABLE, "retention_ms", row.retention_ms)?,
                 self_rotation: row.self_rotation.unwrap_or_default(),
             },
+            sessions: sessions(row.sessions.as_deref())?,
             version: Version(row.version),
             created_at: time(TABLE, "created_at", row.created_at)?,
             updated_at: time(TABLE, "updated_at", row.updated_at)?,
@@ -173,6 +186,24 @@ impl TryFrom<TenantRow> for Tenant {
             deleted_at: optional_time(TABLE, "deleted_at", row.deleted_at)?,
         })
     }
+}
+
+fn sessions(text: Option<&str>) -> Result<Sessions, Error> {
+    let Some(text) = text else {
+        return Ok(Sessions::default());
+    };
+    serde_json::from_str(text).map_err(|_| corrupt("tenants", "sessions"))
+}
+
+/// Returns whose sessions a tenant takes, as JSON, and its own trust's issuer, by which it
+/// is found.
+fn sessions_text(sessions: &Sessions) -> Result<(Option<String>, Option<&str>), Error> {
+    if sessions.is_default() {
+        return Ok((None, None));
+    }
+    let text = serde_json::to_string(sessions).map_err(|_| corrupt("tenants", "sessions"))?;
+    let own = sessions.own.as_ref();
+    Ok((Some(text), own.map(|own| own.rules.issuer.as_str())))
 }
 
 fn management(text: &str) -> Result<Management, Error> {
@@ -200,6 +231,7 @@ impl Tx {
     /// Inserts a tenant; false when its id or prefix is, or was, in use.
     pub async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<bool, Error> {
         let policy = &tenant.policy;
+        let (sessions, issuer) = sessions_text(&tenant.sessions)?;
         let row = fetch_optional!(
             self.inner,
             IdRow,
@@ -218,7 +250,9 @@ impl Tx {
             millis(policy.max_grace),
             policy.self_rotation,
             millis(policy.retention),
+            sessions,
             tenant.created_at.millis(),
+            issuer,
         )?;
         Ok(row.is_some())
     }
@@ -286,6 +320,22 @@ impl Tx {
         }))
     }
 
+    /// Lists the tenants whose own trust is in this issuer.
+    pub async fn list_tenants_by_issuer(
+        &mut self,
+        issuer: &str,
+        most: u32,
+    ) -> Result<Vec<Tenant>, Error> {
+        let rows = fetch_all!(
+            self.inner,
+            TenantRow,
+            LIST_TENANTS_BY_ISSUER,
+            issuer,
+            i64::from(most)
+        )?;
+        rows.into_iter().map(Tenant::try_from).collect()
+    }
+
     /// Writes what may be changed of a tenant, if its version is still `tenant`'s.
     pub async fn mark_tenant_changed(
         &mut self,
@@ -293,6 +343,7 @@ impl Tx {
         now: Timestamp,
     ) -> Result<Option<Tenant>, Error> {
         let policy = &tenant.policy;
+        let (sessions, issuer) = sessions_text(&tenant.sessions)?;
         let row = fetch_optional!(
             self.inner,
             TenantRow,
@@ -312,6 +363,8 @@ impl Tx {
             millis(policy.max_grace),
             policy.self_rotation,
             millis(policy.retention),
+            sessions,
+            issuer,
             now.millis(),
         )?;
         row.map(Tenant::try_from).transpose()

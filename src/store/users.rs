@@ -2,18 +2,19 @@
 
 use super::backend::{fetch_all, fetch_optional};
 use super::page::{Page, Position};
-use super::row::{optional_time, tenant_id, time};
+use super::row::{corrupt, optional_time, tenant_id, time};
 use super::{Error, Tx};
 use crate::domain::change::Version;
 use crate::domain::ids::{TenantId, UserId};
 use crate::domain::principal::User;
+use crate::domain::session::TrustName;
 use crate::domain::time::Timestamp;
 
 /// The columns of a user, in each statement that reads one.
 macro_rules! user_columns {
     () => {
-        "user_id, external_id, display_name, vouching_tenant_id, active_tenant_id, version,
-         created_at, updated_at, suspended_at"
+        "user_id, external_id, display_name, vouching_tenant_id, vouching_trust,
+         active_tenant_id, version, created_at, updated_at, suspended_at"
     };
 }
 
@@ -21,7 +22,7 @@ const INSERT_USER: &str = concat!(
     "INSERT INTO users (",
     user_columns!(),
     ")
-     VALUES ($1, $2, $3, $4, $4, 1, $5, $5, NULL)
+     VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, NULL)
      ON CONFLICT DO NOTHING
      RETURNING ",
     user_columns!()
@@ -46,8 +47,16 @@ const FIND_USER_BY_EXTERNAL_ID: &str = concat!(
     "SELECT ",
     user_columns!(),
     " FROM users
-     WHERE vouching_tenant_id = $1 AND external_id = $2 AND deleted_at IS NULL"
+     WHERE vouching_tenant_id = $1 AND vouching_trust IS NOT DISTINCT FROM $2
+       AND external_id = $3 AND deleted_at IS NULL"
 );
+
+const FIND_DELETED_USER: &str = "
+    SELECT user_id
+      FROM users
+     WHERE vouching_tenant_id = $1 AND vouching_trust IS NOT DISTINCT FROM $2
+       AND external_id = $3 AND deleted_at IS NOT NULL
+     LIMIT 1";
 
 const LIST_USERS: &str = concat!(
     "SELECT ",
@@ -102,6 +111,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("find_user", FIND_USER),
     ("lock_user", LOCK_USER),
     ("find_user_by_external_id", FIND_USER_BY_EXTERNAL_ID),
+    ("find_deleted_user", FIND_DELETED_USER),
     ("list_users", LIST_USERS),
     ("mark_user_changed", MARK_USER_CHANGED),
     ("mark_user_suspended", MARK_USER_SUSPENDED),
@@ -122,6 +132,7 @@ struct UserRow {
     external_id: String,
     display_name: String,
     vouching_tenant_id: String,
+    vouching_trust: Option<String>,
     active_tenant_id: String,
     version: i64,
     created_at: i64,
@@ -139,6 +150,11 @@ impl TryFrom<UserRow> for User {
             external_id: row.external_id,
             display_name: row.display_name,
             vouching_tenant_id: tenant_id(TABLE, "vouching_tenant_id", &row.vouching_tenant_id)?,
+            vouching_trust: row
+                .vouching_trust
+                .map(TrustName::try_from)
+                .transpose()
+                .map_err(|_| corrupt(TABLE, "vouching_trust"))?,
             active_tenant_id: tenant_id(TABLE, "active_tenant_id", &row.active_tenant_id)?,
             version: Version(row.version),
             created_at: time(TABLE, "created_at", row.created_at)?,
@@ -159,6 +175,8 @@ impl Tx {
             user.external_id.as_str(),
             user.display_name.as_str(),
             user.vouching_tenant_id.as_str(),
+            user.vouching_trust.as_ref().map(TrustName::as_str),
+            user.active_tenant_id.as_str(),
             user.created_at.millis(),
         )?;
         row.map(User::try_from).transpose()
@@ -176,10 +194,12 @@ impl Tx {
         row.map(User::try_from).transpose()
     }
 
-    /// Returns the user whom the tenant, vouching, calls this.
+    /// Returns the user whom the voucher calls this: a tenant, or a trust of the reserved
+    /// one.
     pub async fn find_user_by_external_id(
         &mut self,
         vouching_tenant_id: &TenantId,
+        vouching_trust: Option<&TrustName>,
         external_id: &str,
     ) -> Result<Option<User>, Error> {
         let row = fetch_optional!(
@@ -187,9 +207,28 @@ impl Tx {
             UserRow,
             FIND_USER_BY_EXTERNAL_ID,
             vouching_tenant_id.as_str(),
+            vouching_trust.map(TrustName::as_str),
             external_id,
         )?;
         row.map(User::try_from).transpose()
+    }
+
+    /// Returns whether the voucher called a user this who is deleted.
+    pub async fn was_user_of_external_id(
+        &mut self,
+        vouching_tenant_id: &TenantId,
+        vouching_trust: Option<&TrustName>,
+        external_id: &str,
+    ) -> Result<bool, Error> {
+        let row = fetch_optional!(
+            self.inner,
+            (uuid::Uuid,),
+            FIND_DELETED_USER,
+            vouching_tenant_id.as_str(),
+            vouching_trust.map(TrustName::as_str),
+            external_id,
+        )?;
+        Ok(row.is_some())
     }
 
     /// Lists the users that are members of the tenant or whom it vouches for.

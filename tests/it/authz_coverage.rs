@@ -237,7 +237,7 @@ impl<'a> Scene<'a> {
 }
 
 /// Returns whether a call names the tenant that it acts in.
-fn names_tenant(rpc: Rpc) -> bool {
+pub(crate) fn names_tenant(rpc: Rpc) -> bool {
     !matches!(
         rpc,
         Rpc::Introspect

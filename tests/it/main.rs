@@ -59,6 +59,8 @@ mod schema_parity;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod silence;
 #[cfg(test)]
 mod store;

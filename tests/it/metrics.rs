@@ -164,6 +164,7 @@ impl Stage {
         let webhook = self.acme.admin.create(webhook).await.value;
         credentials.push(("other_kind", self.t.actor(&webhook)));
         credentials.push(("no_credential", self.t.nobody()));
+        credentials.push(("session", self.t.actor("a.b.c")));
         credentials
     }
 }

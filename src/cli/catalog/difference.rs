@@ -98,7 +98,7 @@ impl Differences {
             }),
             display_name: document.display_name.clone().unwrap_or_default(),
             token_prefix: document.token_prefix.clone().unwrap_or_default(),
-            policy: Some(document.policy),
+            policy: Some(document.policy.clone()),
             ..Default::default()
         }
     }
@@ -218,7 +218,12 @@ fn of_tenant(tenant: &pb::Tenant, document: &Document) -> Vec<Difference> {
             compare("tenant", name, before, after);
         }
     }
-    let present = rules(&tenant.policy.unwrap_or_default());
+    let present = rules(
+        tenant
+            .policy
+            .as_ref()
+            .unwrap_or(&pb::TenantPolicy::default()),
+    );
     for ((name, before), (_, after)) in present.iter().zip(rules(&document.policy)) {
         if document.rules.contains(name) {
             compare("policy", name, before, &after);

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::render::list;
+use super::trust;
 use crate::cli::moments;
 use crate::pb;
 
@@ -60,10 +62,14 @@ pub(super) enum Rule {
     Number(fn(&mut pb::TenantPolicy) -> &mut i32),
     /// A length of time, or none.
     Length(fn(&mut pb::TenantPolicy) -> &mut Option<prost_types::Duration>),
+    /// The trust in an OIDC provider, or none.
+    Trust,
+    /// Names.
+    Names(fn(&mut pb::TenantPolicy) -> &mut Vec<String>),
 }
 
 /// The rules of a policy, in the order in which they are written.
-pub(super) const RULES: [(&str, Rule); 11] = [
+pub(super) const RULES: [(&str, Rule); 13] = [
     ("token_management", Rule::Management),
     ("expiry_required", Rule::Truth(|p| &mut p.expiry_required)),
     ("default_ttl", Rule::Length(|p| &mut p.default_ttl)),
@@ -84,12 +90,14 @@ pub(super) const RULES: [(&str, Rule); 11] = [
     ("max_grace", Rule::Length(|p| &mut p.max_grace)),
     ("self_rotation", Rule::Truth(|p| &mut p.self_rotation)),
     ("retention", Rule::Length(|p| &mut p.retention)),
+    ("oidc_trust", Rule::Trust),
+    ("admitted_trusts", Rule::Names(|p| &mut p.admitted_trusts)),
 ];
 
 /// Returns each rule of a policy and what it is, as a document says it.
 pub(in crate::cli) fn rules(policy: &pb::TenantPolicy) -> Vec<(&'static str, String)> {
     // The rules are read through the same paths that set them.
-    let mut policy = *policy;
+    let mut policy = policy.clone();
     RULES
         .into_iter()
         .map(|(name, rule)| {
@@ -100,6 +108,15 @@ pub(in crate::cli) fn rules(policy: &pb::TenantPolicy) -> Vec<(&'static str, Str
                 Rule::Length(field) => field(&mut policy)
                     .as_ref()
                     .map_or_else(|| UNSET.to_owned(), moments::written),
+                Rule::Trust => policy
+                    .oidc_trust
+                    .as_ref()
+                    .map_or_else(|| UNSET.to_owned(), trust::said),
+                Rule::Names(field) => {
+                    // Their order says nothing.
+                    field(&mut policy).sort_unstable();
+                    list(field(&mut policy))
+                }
             };
             (name, said)
         })

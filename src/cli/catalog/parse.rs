@@ -8,9 +8,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, KINDS, Lines, MANAGEMENTS, ROLES, RULES, Rule, UNSET};
+use super::trust;
 use crate::cli::moments;
 use crate::domain::reason::Violations;
 use crate::pb;
+use crate::rpc::convert;
 use crate::rpc::convert::inward::{self, POLICY_FIELDS};
 use crate::rpc::convert::mask::Mask;
 
@@ -91,6 +93,12 @@ fn judge(document: &Document, lines: &Lines, problems: &mut Vec<Problem>) {
         })
         .collect();
     inward::policy(&document.policy, &Mask::all(&named), &mut violations).check(&mut violations);
+    if let Some(given) = &document.policy.oidc_trust {
+        let field = inward::OIDC_TRUST;
+        convert::trust::read(field, given, &mut violations).check(field, &mut violations);
+    }
+    let (field, admitted) = (inward::ADMITTED_TRUSTS, &document.policy.admitted_trusts);
+    convert::trust::admitted(field, admitted, &mut violations);
     for violation in &violations {
         let line = lines.find(&violation.field).unwrap_or(1);
         if !unread.contains(&line) {
@@ -129,15 +137,15 @@ pub(in crate::cli) fn place(field: &str, catalog: &pb::Catalog) -> String {
 }
 
 /// Goes through a document and notes what is wrong.
-struct Reader {
+pub(super) struct Reader {
     /// Where each line ends.
     ends: Vec<usize>,
     problems: Vec<Problem>,
     lines: Lines,
 }
 
-type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
-type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type Key<'a> = Spanned<std::borrow::Cow<'a, str>>;
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
 
 impl Reader {
     fn document(&mut self, table: &DeTable<'_>) -> Document {
@@ -188,6 +196,15 @@ impl Reader {
                     *field(policy) = self.number(value).unwrap_or_default();
                 }
                 Rule::Length(field) => *field(policy) = self.length(value),
+                Rule::Trust if value.get_ref().as_str() == Some(UNSET) => {
+                    policy.oidc_trust = None;
+                }
+                Rule::Trust => {
+                    policy.oidc_trust = trust::read(self, &format!("policy.{name}"), value);
+                }
+                Rule::Names(field) => {
+                    *field(policy) = self.list(&format!("policy.{name}"), value, Self::line);
+                }
             }
         }
     }
@@ -270,7 +287,7 @@ impl Reader {
         read(self, value)
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         field: &str,
         value: &Value<'_>,
@@ -289,7 +306,7 @@ impl Reader {
         items
     }
 
-    fn line(&mut self, value: &Value<'_>) -> Option<String> {
+    pub(super) fn line(&mut self, value: &Value<'_>) -> Option<String> {
         let text = value.get_ref().as_str();
         if text.is_none() {
             self.mistyped(value, "a string");
@@ -297,7 +314,7 @@ impl Reader {
         text.map(str::to_owned)
     }
 
-    fn truth(&mut self, value: &Value<'_>) -> Option<bool> {
+    pub(super) fn truth(&mut self, value: &Value<'_>) -> Option<bool> {
         let truth = value.get_ref().as_bool();
         if truth.is_none() {
             self.mistyped(value, "true or false");
@@ -332,7 +349,7 @@ impl Reader {
         }
     }
 
-    fn word<T: Copy>(&mut self, value: &Value<'_>, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(&mut self, value: &Value<'_>, words: &[(&str, T)]) -> Option<T> {
         let text = self.line(value)?;
         // The protocol's spelling is understood as well: SELF_SERVICE.
         let plain = text.to_ascii_lowercase().replace('_', "-");
@@ -347,7 +364,7 @@ impl Reader {
         found.map(|(_, meant)| *meant)
     }
 
-    fn unknown(&mut self, key: &Key<'_>, noun: &str, known: &[&str]) {
+    pub(super) fn unknown(&mut self, key: &Key<'_>, noun: &str, known: &[&str]) {
         self.wrong(
             &key.span(),
             format!(
@@ -358,7 +375,7 @@ impl Reader {
         );
     }
 
-    fn mistyped(&mut self, value: &Value<'_>, expected: &str) {
+    pub(super) fn mistyped(&mut self, value: &Value<'_>, expected: &str) {
         let found = value.get_ref().type_str();
         self.wrong(&value.span(), format!("must be {expected}, not {found}"));
     }
@@ -370,7 +387,7 @@ impl Reader {
         });
     }
 
-    fn note(&mut self, field: impl Into<String>, value: &Value<'_>) {
+    pub(super) fn note(&mut self, field: impl Into<String>, value: &Value<'_>) {
         let line = self.line_of(&value.span());
         self.lines.note(field, line);
     }

@@ -81,22 +81,24 @@ fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "{key} = {value}");
 }
 
-/// Returns a rule as TOML has it: truths and numbers as they are, all else as text.
+/// Returns a rule as TOML has it: truths, numbers, lists and tables as they are, all else as
+/// text.
 fn literal(said: &str) -> String {
-    if said.parse::<bool>().is_ok() || said.parse::<i64>().is_ok() {
+    let is_other = said.starts_with(['[', '{']);
+    if is_other || said.parse::<bool>().is_ok() || said.parse::<i64>().is_ok() {
         said.to_owned()
     } else {
         quoted(said)
     }
 }
 
-fn list(items: &[String]) -> String {
+pub(super) fn list(items: &[String]) -> String {
     let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
     format!("[{}]", items.join(", "))
 }
 
 /// Returns a text as a basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

@@ -90,7 +90,7 @@ scopes = ["nowhere"]
     line 6: must be true or false, not string
     line 7: "90": not a length such as 90d or 1h30m (time unit needed, for example 90sec or 90ms); "unset" says that there is none
     line 8: must be a whole number, not float
-    line 9: no such key "unique": a policy has token_management, expiry_required, default_ttl, max_ttl, max_tokens_per_user, unique_names, tokens_may_not_mint, admins_act_for_admins, max_grace, self_rotation, retention
+    line 9: no such key "unique": a policy has token_management, expiry_required, default_ttl, max_ttl, max_tokens_per_user, unique_names, tokens_may_not_mint, admins_act_for_admins, max_grace, self_rotation, retention, oidc_trust, admitted_trusts
     line 13: no such key "implied": a scope has name, description, implies, minimum_role, forbidden_kinds
     line 14: "owner" is none of member, admin
     line 15: "robot" is none of api, webhook, agent, service
@@ -275,6 +275,41 @@ fn a_field_of_a_request_is_named_as_a_reader_knows_it() {
     }
 }
 
+/// Returns a trust that the authority would take, with what the number says.
+fn trust(number: i64) -> pb::OidcTrust {
+    let has = |bit: u32| number & (1 << bit) != 0;
+    let text = |bit: u32, text: &str| {
+        if has(bit) {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
+    let mut trust = pb::OidcTrust {
+        issuer: String::from("https://id.example/\"a\\b\""),
+        audience: String::from("account"),
+        jwks_url: String::from("https://id.example/keys?a={b}"),
+        user_claim: text(0, "email"),
+        name_claim: text(1, "name"),
+        provision_members: has(2),
+        ..Default::default()
+    };
+    if has(3) {
+        let claims = [("typ", "Bearer"), ("/a.b/\"c\"", "{ d }")];
+        trust.required_claims = claims
+            .map(|(name, value)| (name.into(), value.into()))
+            .into();
+    }
+    if has(4) {
+        trust.admin_claim = String::from("/groups");
+        trust.admin_values = vec![String::from("admins"), String::from("a, b")];
+    }
+    if has(5) {
+        trust.set_provision_role(pb::Role::Admin);
+    }
+    trust
+}
+
 /// Returns any rules, as far as they are said.
 fn policies() -> impl Strategy<Value = Document> {
     let rule = (any::<bool>(), 0i64..86_400, any::<bool>());
@@ -302,6 +337,11 @@ fn policies() -> impl Strategy<Value = Document> {
                 Rule::Length(field) => {
                     let length = prost_types::Duration { seconds, nanos: 0 };
                     *field(policy) = truth.then_some(length);
+                }
+                Rule::Trust => policy.oidc_trust = truth.then(|| trust(number)),
+                Rule::Names(field) => {
+                    let names = (0..number % 4).map(|name| format!("trust-{name}"));
+                    *field(policy) = names.collect();
                 }
             }
         }

@@ -8,8 +8,10 @@ use crate::domain::catalog::Catalog;
 use crate::domain::invite::{FirstToken, Invite};
 use crate::domain::policy::{Management, Policy};
 use crate::domain::principal::{Membership, Role, Tenant, User};
+use crate::domain::session::TrustName;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
+use crate::domain::trust::{Sessions, TenantKeys, TenantTrust};
 
 /// A record's fields by name; those that are empty may be left out.
 pub(super) type Fields = BTreeMap<String, String>;
@@ -168,6 +170,38 @@ impl Audited for Tenant {
             "suspend_time": time(self.suspended_at),
         };
         fields.extend(self.policy.fields());
+        fields.extend(self.sessions.fields());
+        fields
+    }
+}
+
+impl Audited for Sessions {
+    fn fields(&self) -> Fields {
+        let Self { own, admits } = self;
+        let admits: Vec<&str> = admits.iter().map(TrustName::as_str).collect();
+        let mut fields = fields! { "policy.admitted_trusts": admits.join(" "), };
+        let Some(TenantTrust {
+            rules,
+            keys,
+            admins,
+            provision,
+        }) = own
+        else {
+            return fields;
+        };
+        // Serializing these to JSON cannot fail: they hold texts and lists.
+        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+        let keys = match keys {
+            TenantKeys::Url(url) => url.clone(),
+            // So that a change shows that is beyond what is shown of a text.
+            TenantKeys::Inline(text) => Hash::ZERO.then(text.as_bytes()).to_hex(),
+        };
+        fields.extend(fields! {
+            "policy.oidc_trust": json(serde_json::to_string(rules)),
+            "policy.oidc_trust.keys": keys,
+            "policy.oidc_trust.admins": admins.as_ref().map(|admins| json(serde_json::to_string(admins))).unwrap_or_default(),
+            "policy.oidc_trust.provision_role": provision.map(role).unwrap_or_default(),
+        });
         fields
     }
 }

@@ -115,18 +115,31 @@ fn each_scope_says_where_it_comes_from_and_what_withholds_it() {
         ("write", &["read"]),
     ]);
     let granted = set(&["admin", "gone", "share", "write"]);
-    let token = token(Kind::Agent, Role::Member, granted);
+    let agent = token(Kind::Agent, Role::Member, granted.clone());
     let required = set(&["read", "typo", "human", "authority:introspect"]);
     assert_eq!(
-        told(&explain(&token, &catalog, &required)),
+        told(&explain(&agent, &catalog, &required)),
         [
-            "admin granted: Unfit(NeedsAdminRole)",
+            "admin granted: Unfit(ForbiddenForKind)",
             "authority:introspect: NotGranted",
             "gone granted: Unfit(NotInCatalog)",
             "human by [share]: Unfit(ForbiddenForKind)",
             "read by [admin, share, write]",
-            "share granted",
+            // An agent has nothing of what implies what it may not have.
+            "share granted: Unfit(ForbiddenForKind)",
             "typo: Unfit(NotInCatalog)",
+            "write granted profile by [admin]",
+        ]
+    );
+    let api = token(Kind::Api, Role::Member, granted);
+    assert_eq!(
+        told(&explain(&api, &catalog, &set(&[]))),
+        [
+            "admin granted: Unfit(NeedsAdminRole)",
+            "gone granted: Unfit(NotInCatalog)",
+            "human by [share]",
+            "read by [admin, share, write]",
+            "share granted",
             "write granted profile by [admin]",
         ]
     );

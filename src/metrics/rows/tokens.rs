@@ -2,6 +2,7 @@
 
 use crate::authority::census::{Census, EXPIRING_WITHIN_DAYS, UNUSED_FOR_DAYS};
 use crate::authority::counters::{Claim, Outcome, SecurityEvent, Unauthenticated};
+use crate::domain::session::Refusal;
 use crate::domain::token::{Kind, State};
 use crate::metrics::{Label, Metric, Samples, Sources, Values};
 
@@ -61,6 +62,14 @@ pub(super) const ROWS: &[Metric] = &[
         &[super::label::<Claim>("result")],
         |sources, samples| {
             samples.each(|result| sources.authority.counters().claims.get(result));
+        },
+    ),
+    Metric::counter(
+        "token_authority_sessions_refused",
+        "Sessions by OIDC that were refused, by why: their callers are told that they are not authenticated, and no more",
+        &[super::label::<Refusal>("reason")],
+        |sources, samples| {
+            samples.each(|reason| sources.authority.counters().sessions_refused.get(reason));
         },
     ),
     Metric::counter(

@@ -192,7 +192,14 @@ pub const POLICY_FIELDS: &[&str] = &[
     "policy.max_grace",
     "policy.self_rotation",
     "policy.retention",
+    OIDC_TRUST,
+    ADMITTED_TRUSTS,
 ];
+
+/// The path of a tenant's trust, which is replaced as a whole.
+pub const OIDC_TRUST: &str = "policy.oidc_trust";
+/// The path of the trusts that a tenant admits.
+pub const ADMITTED_TRUSTS: &str = "policy.admitted_trusts";
 
 /// Reads those of a policy's fields that the mask names; the others have their
 /// defaults and are not judged. What the rules as a whole must be is for

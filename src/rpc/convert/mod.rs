@@ -8,5 +8,6 @@ pub mod inward;
 pub mod mask;
 pub mod outward;
 pub mod page;
+pub mod trust;
 
 pub use mask::Mask;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost_types::{Duration as WireDuration, Timestamp as WireTime};
 
+use super::trust;
 use crate::domain::catalog::Catalog;
 use crate::domain::change::Version;
 use crate::domain::policy::{Management, Policy};
@@ -157,7 +158,11 @@ pub fn tenant(tenant: &Tenant) -> pb::Tenant {
         display_name: tenant.display_name.clone(),
         state: state.into(),
         token_prefix: tenant.prefix.as_str().to_owned(),
-        policy: Some(policy(&tenant.policy)),
+        policy: Some(pb::TenantPolicy {
+            oidc_trust: tenant.sessions.own.as_ref().map(trust::show),
+            admitted_trusts: trust::names(&tenant.sessions.admits),
+            ..policy(&tenant.policy)
+        }),
         create_time: Some(timestamp(tenant.created_at)),
         update_time: Some(timestamp(tenant.updated_at)),
         etag: etag(tenant.version),
@@ -181,6 +186,9 @@ pub fn policy(policy: &Policy) -> pb::TenantPolicy {
         max_grace: policy.max_grace.map(duration),
         self_rotation: policy.self_rotation,
         retention: policy.retention.map(duration),
+        // They are no rules for tokens, and stand elsewhere in a tenant.
+        oidc_trust: None,
+        admitted_trusts: Vec::new(),
     }
 }
 
@@ -201,6 +209,11 @@ pub fn user(user: &User) -> pb::User {
         create_time: Some(timestamp(user.created_at)),
         update_time: Some(timestamp(user.updated_at)),
         etag: etag(user.version),
+        vouching_trust: user
+            .vouching_trust
+            .as_ref()
+            .map(|name| name.as_str().to_owned())
+            .unwrap_or_default(),
     }
 }
 
@@ -258,6 +271,7 @@ mod tests {
     use crate::domain::catalog::{Profile, Scope};
     use crate::domain::change::ChangeNumber;
     use crate::domain::token::{Owner, PreviousValue, Revocation, Use};
+    use crate::domain::trust::Sessions;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis).unwrap()
@@ -383,6 +397,7 @@ mod tests {
             display_name: "Acme".to_owned(),
             prefix: "ac_".parse().unwrap(),
             policy: rules,
+            sessions: Sessions::default(),
             version: Version(2),
             created_at: at(0),
             updated_at: at(0),
@@ -442,6 +457,7 @@ mod tests {
             external_id: "alice".to_owned(),
             display_name: "Alice".to_owned(),
             vouching_tenant_id: "acme".parse().unwrap(),
+            vouching_trust: None,
             active_tenant_id: "other".parse().unwrap(),
             version: Version(1),
             created_at: at(0),

@@ -14,25 +14,56 @@ use tracing::field::display;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::trace::Trace;
+use crate::authority::Caller;
 use crate::authority::access::{Effect, Rpc};
 use crate::call_span::CallSpan;
-use crate::domain::ids::{TenantId, TokenId};
+use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::rpc::status::{Failure, Severity, code_name};
 
 /// Who calls, once that is known. Beside a request, and kept by whoever tells of the
 /// call, which may end without an answer of the service's.
 #[derive(Clone, Debug, Default)]
-pub(in crate::rpc) struct CalledBy(Arc<OnceLock<(TokenId, TenantId)>>);
+pub(in crate::rpc) struct CalledBy(Arc<OnceLock<Who>>);
+
+/// Who calls: a token, or the user of a session and whose trust vouches; and in which
+/// tenant.
+#[derive(Clone, Debug)]
+pub(in crate::rpc) struct Who {
+    pub(super) token_id: Option<TokenId>,
+    pub(super) session: Option<(UserId, String)>,
+    pub(super) tenant_id: TenantId,
+}
+
+impl From<&Caller> for Who {
+    fn from(caller: &Caller) -> Self {
+        let trust = caller.session().map(|(trust, _)| trust);
+        Self {
+            token_id: caller.token_id(),
+            session: caller.user_id.zip(trust),
+            tenant_id: caller.tenant_id.clone(),
+        }
+    }
+}
 
 impl CalledBy {
-    /// Notes who calls: a token, and its tenant.
-    pub(in crate::rpc) fn note(&self, token_id: TokenId, tenant_id: TenantId) {
+    /// Notes who calls.
+    pub(in crate::rpc) fn note(&self, who: Who) {
         // Nobody is authenticated twice.
-        let _ = self.0.set((token_id, tenant_id));
+        let _ = self.0.set(who);
     }
 
-    fn get(&self) -> Option<&(TokenId, TenantId)> {
+    fn get(&self) -> Option<&Who> {
         self.0.get()
+    }
+}
+
+impl Who {
+    fn user_id(&self) -> Option<&UserId> {
+        self.session.as_ref().map(|(user_id, _)| user_id)
+    }
+
+    fn trust(&self) -> Option<&str> {
+        self.session.as_ref().map(|(_, trust)| trust.as_str())
     }
 }
 
@@ -88,7 +119,7 @@ struct Ended<'a> {
     took: Duration,
     failure: Option<&'a Failure>,
     partly: Option<&'a PartlyFailed>,
-    caller: Option<&'a (TokenId, TenantId)>,
+    caller: Option<&'a Who>,
     tenant: Option<&'a DoneIn>,
     /// Not by its caller's going.
     cut: bool,
@@ -180,8 +211,10 @@ impl Ended<'_> {
     fn log(&self, mutates: bool) {
         let duration_ms = self.took.as_secs_f64() * 1000.0;
         let duration_ms = (duration_ms * 1000.0).round() / 1000.0;
-        let token_id = self.caller.map(|(token_id, _)| display(token_id));
-        let caller_tenant = self.caller.map(|(_, tenant_id)| display(tenant_id));
+        let token_id = self.caller.and_then(|who| who.token_id).map(display);
+        let user_id = self.caller.and_then(Who::user_id).map(display);
+        let trust = self.caller.and_then(Who::trust);
+        let caller_tenant = self.caller.map(|who| display(&who.tenant_id));
         /// Logs at a level, which the macros want to be a constant.
         macro_rules! event {
             ($level:ident, $failure:expr, $code:expr, $parts:expr, $words:literal) => {
@@ -190,8 +223,11 @@ impl Ended<'_> {
                     error.code = code_name($code),
                     error.chain = $failure.and_then(Failure::chain),
                     error.parts = $parts,
+                    session.refusal = $failure.and_then(Failure::refusal),
                     duration_ms,
                     caller.token.id = token_id,
+                    caller.user.id = user_id,
+                    caller.trust = trust,
                     caller.tenant.id = caller_tenant,
                     $words
                 )
@@ -219,6 +255,8 @@ impl Ended<'_> {
             (Code::Ok, None) if mutates => tracing::info!(
                 duration_ms,
                 caller.token.id = token_id,
+                caller.user.id = user_id,
+                caller.trust = trust,
                 caller.tenant.id = caller_tenant,
                 tenant.id = self.tenant.map(|tenant| display(&tenant.0)),
                 "the call was done"
@@ -264,9 +302,15 @@ impl Ended<'_> {
     fn trace(&self, span: &Span) {
         let code: i32 = self.code.into();
         span.set_attribute("rpc.grpc.status_code", i64::from(code));
-        if let Some((token_id, tenant_id)) = self.caller {
-            span.set_attribute("caller.token.id", token_id.to_string());
-            span.set_attribute("caller.tenant.id", tenant_id.to_string());
+        if let Some(who) = self.caller {
+            if let Some(token_id) = who.token_id {
+                span.set_attribute("caller.token.id", token_id.to_string());
+            }
+            if let Some((user_id, trust)) = &who.session {
+                span.set_attribute("caller.user.id", user_id.to_string());
+                span.set_attribute("caller.trust", trust.clone());
+            }
+            span.set_attribute("caller.tenant.id", who.tenant_id.to_string());
         }
         if let Some(tenant) = self.tenant {
             span.set_attribute("tenant.id", tenant.0.to_string());

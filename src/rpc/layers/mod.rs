@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use calls::{Calls, Method};
 pub use deadline::Deadline;
-pub(super) use ending::{CalledBy, DoneIn, PartlyFailed};
+pub(super) use ending::{CalledBy, DoneIn, PartlyFailed, Who};
 pub(super) use panic::guard;
 pub use panic::panic_hook;
 pub use request_id::{HEADER as REQUEST_ID_HEADER, RequestId};

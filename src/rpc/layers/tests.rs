@@ -316,7 +316,11 @@ async fn a_caller_that_was_known_is_named_even_without_an_answer_of_the_service(
     let tenant_id: TenantId = "acme".parse().unwrap();
     let note = move |request: &Request<Body>| {
         let called_by = request.extensions().get::<CalledBy>().unwrap();
-        called_by.note(token_id, tenant_id.clone());
+        called_by.note(Who {
+            token_id: Some(token_id),
+            session: None,
+            tenant_id: tenant_id.clone(),
+        });
     };
     let (of_panic, of_deadline, of_leaving) = (note.clone(), note.clone(), note);
     let capture = Capture::begin();

@@ -8,6 +8,7 @@ both_backends!(
     an_invite_is_listed_and_revoked,
     who_exists_is_invited_by_its_id_and_given_no_token,
     a_value_can_go_into_a_new_file_and_nowhere_else,
+    a_call_asked_again_gives_no_second_value,
     what_is_wrong_is_said_of_the_flag_that_it_came_by,
 );
 
@@ -142,6 +143,20 @@ async fn a_value_can_go_into_a_new_file_and_nowhere_else(backend: Backend) {
     assert!(!said.contains(first.trim()), "{said}");
     let server = t.resource_server().await;
     assert!(server.introspect("acme", first.trim()).await.active);
+}
+
+async fn a_call_asked_again_gives_no_second_value(backend: Backend) {
+    let (_t, client) = started(backend).await;
+    let create = ["invite", "create", "ada", "--request-id", "r-1", "--json"];
+    let made = client.run(&create).await.ok();
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let invite_id = made["invite"]["inviteId"].as_str().unwrap();
+    let said = client.run(&create).await.failed(1);
+    assert!(said.contains("REQUEST_ALREADY_DONE"), "{said}");
+    let hint = format!("token-authority invite revoke {invite_id}");
+    assert!(said.contains(&hint), "{said}");
+    let listed = client.run(&["invite", "list"]).await.ok();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
 }
 
 async fn what_is_wrong_is_said_of_the_flag_that_it_came_by(backend: Backend) {

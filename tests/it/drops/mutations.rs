@@ -28,6 +28,7 @@ use token_authority::domain::principal::Role;
 use token_authority::domain::reason::Violations;
 use token_authority::domain::text::Labels;
 use token_authority::domain::token::{Kind, RevokeReason};
+use token_authority::domain::trust::Sessions;
 use tokio::time::Instant;
 
 use super::relay;
@@ -298,6 +299,7 @@ fn tenant(tenant_id: &str) -> CreateTenant {
             self_rotation: true,
             ..Policy::default()
         },
+        sessions: Sessions::default(),
         violations: Violations::default(),
     }
 }
@@ -309,6 +311,8 @@ fn stricter(tenant_id: &str) -> UpdateTenant {
         display_name: None,
         prefix: None,
         policy: Some(PolicyChange(Box::new(|policy| policy.unique_names = true))),
+        oidc_trust: None,
+        admitted_trusts: None,
         violations: Violations::default(),
     }
 }

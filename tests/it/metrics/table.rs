@@ -21,7 +21,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is not zero for a moment only, or only where much happens: another test sees
 /// to it. A metric, or one value of its label.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("bcrypt_queue_length", "what_waits_for_a_hash_is_told"),
     ("bcrypt_threads_busy", "what_waits_for_a_hash_is_told"),
     ("bcrypt_refused", "what_waits_for_a_hash_is_told"),
@@ -36,6 +36,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
         "connections_refused",
         "one_connection_too_many_is_closed_and_a_free_place_is_taken_again",
     ),
+    ("sessions_refused", "each_refusal_is_counted_and_told"),
     ("housekeeping_failures", "a_server_tells_how_its_chores_go"),
 ];
 /// What counts that a bounded memory of 65,536 has no room: always zero here.

@@ -180,7 +180,7 @@ async fn an_administrators_first_token_needs_a_tenant_that_allows_it(backend: Ba
         admins_act_for_admins: true,
         ..self_service()
     };
-    let acme = t.tenant("acme", allowing).await;
+    let acme = t.tenant("acme", allowing.clone()).await;
     let request = pb::CreateInviteRequest {
         role: pb::Role::Admin.into(),
         first_token: first("first", &["admin"]),

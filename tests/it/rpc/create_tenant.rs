@@ -56,6 +56,8 @@ async fn the_whole_answer_of_a_tenant_with_every_default(backend: Backend) {
                             max_grace: None,
                             self_rotation: false,
                             retention: None,
+                            oidc_trust: None,
+                            admitted_trusts: [],
                         },
                     ),
                     create_time: Some(
@@ -107,6 +109,7 @@ async fn every_rule_of_the_policy_is_kept(backend: Backend) {
         max_grace: Some(seconds(30 * 24 * 60 * 60)),
         self_rotation: true,
         retention: Some(seconds(3650 * 24 * 60 * 60)),
+        ..Default::default()
     };
     // Each alone, so that none stands in for another.
     let each = [
@@ -159,7 +162,7 @@ async fn every_rule_of_the_policy_is_kept(backend: Backend) {
     for (at, policy) in each.into_iter().enumerate() {
         let tenant_id = format!("acme-{at}");
         let request = pb::CreateTenantRequest {
-            policy: Some(policy),
+            policy: Some(policy.clone()),
             ..request(&tenant_id, &format!("a{at}_"))
         };
         let created = operator

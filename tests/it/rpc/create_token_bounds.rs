@@ -266,7 +266,7 @@ async fn the_policy_decides_over_the_end(backend: Backend) {
             Err("expire_time: TTL_TOO_LONG"),
         ),
     ] {
-        set_policy(&acme.admin, "acme", policy).await;
+        set_policy(&acme.admin, "acme", policy.clone()).await;
         // For services and for operators, too.
         for (actor, request) in [
             (&acme.admin, wanted("brief", &[])),

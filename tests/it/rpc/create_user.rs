@@ -54,6 +54,7 @@ async fn the_whole_answer_of_a_new_user(backend: Backend) {
                         },
                     ),
                     etag: "1",
+                    vouching_trust: "",
                 },
             ),
             membership: Some(

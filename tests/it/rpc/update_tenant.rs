@@ -48,6 +48,19 @@ fn full() -> pb::TenantPolicy {
         max_grace: Some(seconds(3600)),
         self_rotation: true,
         retention: Some(seconds(864_000)),
+        oidc_trust: Some(trust("https://id.example")),
+        // There is none that could be admitted.
+        admitted_trusts: Vec::new(),
+    }
+}
+
+fn trust(issuer: &str) -> pb::OidcTrust {
+    pb::OidcTrust {
+        issuer: issuer.into(),
+        audience: "account".into(),
+        jwks_url: format!("{issuer}/keys"),
+        user_claim: "sub".into(),
+        ..Default::default()
     }
 }
 
@@ -76,6 +89,8 @@ fn other() -> pb::TenantPolicy {
         max_grace: Some(seconds(0)),
         self_rotation: false,
         retention: Some(seconds(86_400)),
+        oidc_trust: Some(trust("https://other.example")),
+        admitted_trusts: Vec::new(),
     }
 }
 
@@ -101,7 +116,7 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         });
         assert_eq!(update(&operator, restore).await.policy, Some(full()));
     };
-    let each: [(&str, Change); 11] = [
+    let each: [(&str, Change); 12] = [
         ("token_management", |policy| policy.token_management = 1),
         ("expiry_required", |policy| policy.expiry_required = false),
         ("default_ttl", |policy| {
@@ -122,6 +137,9 @@ async fn a_mask_says_what_is_set(backend: Backend) {
         ("self_rotation", |policy| policy.self_rotation = false),
         ("retention", |policy| {
             policy.retention = Some(seconds(86_400));
+        }),
+        ("oidc_trust", |policy| {
+            policy.oidc_trust = Some(trust("https://other.example"));
         }),
     ];
     let changed = |from: pb::TenantPolicy, change: Change| {
@@ -147,7 +165,7 @@ async fn a_mask_says_what_is_set(backend: Backend) {
     let given = changed(pb::TenantPolicy::default(), brief);
     check(
         &["policy", "policy.max_ttl"],
-        Some(given),
+        Some(given.clone()),
         changed(empty(), brief),
     )
     .await;

@@ -87,6 +87,8 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                             max_grace: None,
                             self_rotation: false,
                             retention: None,
+                            oidc_trust: None,
+                            admitted_trusts: [],
                         },
                     ),
                     create_time: Some(
@@ -125,6 +127,7 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                         },
                     ),
                     etag: "1",
+                    vouching_trust: "",
                 },
             ),
             memberships: [
@@ -154,6 +157,7 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                     nanos: 500000000,
                 },
             ),
+            session: None,
         }
         "#);
     }

@@ -26,6 +26,7 @@ use token_authority::domain::scope::ScopeSet;
 use token_authority::domain::text::Labels;
 use token_authority::domain::time::{Clock as _, Timestamp};
 use token_authority::domain::token::{Kind, RevokeReason, Token};
+use token_authority::domain::trust::Sessions;
 use token_authority::domain::value::TokenValue;
 use token_authority::store::{Epoch, NewSecret, NewToken, Page, Position, Store, Tx};
 
@@ -108,6 +109,7 @@ impl World {
             display_name: format!("The {tenant_id} company"),
             prefix: format!("{tenant_id}_").parse().unwrap(),
             policy: Policy::default(),
+            sessions: Sessions::default(),
             version: Version(1),
             created_at: self.now(),
             updated_at: self.now(),
@@ -134,6 +136,7 @@ impl World {
             user_id: UserId::mint(self.now(), &self.entropy).unwrap(),
             external_id: external_id.to_owned(),
             display_name: format!("Dr. {external_id}"),
+            vouching_trust: None,
             vouching_tenant_id: tenant_id.clone(),
             active_tenant_id: tenant_id.clone(),
             version: Version(1),

@@ -39,11 +39,13 @@ async fn a_user_comes_back_with_every_field(backend: Backend) {
     let mut tx = world.snapshot().await;
     let found = tx.find_user(user.user_id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&user));
-    let found = tx.find_user_by_external_id(&acme, &user.external_id).await;
+    let found = tx
+        .find_user_by_external_id(&acme, None, &user.external_id)
+        .await;
     assert_eq!(found.unwrap(), Some(user));
     let unknown = world.draft_user(&acme, "nobody");
     assert_eq!(tx.find_user(unknown.user_id).await.unwrap(), None);
-    let found = tx.find_user_by_external_id(&acme, "nobody").await;
+    let found = tx.find_user_by_external_id(&acme, None, "nobody").await;
     assert_eq!(found.unwrap(), None);
 }
 
@@ -65,7 +67,7 @@ async fn a_voucher_gives_an_external_id_once(backend: Backend) {
     }
     world.commit(tx).await;
     let mut tx = world.snapshot().await;
-    let found = tx.find_user_by_external_id(&acme, "alice").await;
+    let found = tx.find_user_by_external_id(&acme, None, "alice").await;
     assert_eq!(found.unwrap(), Some(alice));
 }
 
@@ -77,13 +79,19 @@ async fn an_external_id_is_free_again_after_its_users_deletion(backend: Backend)
         let alice = world.user(&acme, "alice").await;
         ids.push(alice.user_id);
         let mut tx = world.begin().await;
-        let found = tx.find_user_by_external_id(&acme, "alice").await.unwrap();
+        let found = tx
+            .find_user_by_external_id(&acme, None, "alice")
+            .await
+            .unwrap();
         assert_eq!(found.as_ref(), Some(&alice));
         let deleted = tx
             .mark_user_deleted(alice.user_id, Version(1), world.later())
             .await;
         assert!(deleted.unwrap().is_some());
-        let found = tx.find_user_by_external_id(&acme, "alice").await.unwrap();
+        let found = tx
+            .find_user_by_external_id(&acme, None, "alice")
+            .await
+            .unwrap();
         assert_eq!(found, None);
         world.commit(tx).await;
     }

@@ -11,6 +11,7 @@ mod logs;
 mod manage;
 pub(crate) mod ops;
 mod program;
+mod provider;
 pub(crate) mod raw;
 mod relay;
 mod rows;
@@ -29,6 +30,7 @@ pub(crate) use manage::{
     tokens_of,
 };
 pub(crate) use program::Program;
+pub(crate) use provider::{Answer, Provider, SigningKey};
 pub(crate) use relay::Relay;
 pub(crate) use rows::Reader;
 pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service};
