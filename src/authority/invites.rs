@@ -254,7 +254,9 @@ impl Scene {
         }
         let tenant_id = self.tenant.tenant_id.clone();
         if let Some(NewUser { external_id, .. }) = new_user {
-            let taken = self.tx.find_user_by_external_id(&tenant_id, None, external_id);
+            let taken = self
+                .tx
+                .find_user_by_external_id(&tenant_id, None, external_id);
             return match taken.await? {
                 Some(_) => Err(Error::AlreadyExists(Taken::ExternalId)),
                 None => Ok(()),

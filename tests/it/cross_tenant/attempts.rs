@@ -5,7 +5,7 @@ use token_authority::authority::access::Rpc;
 use token_authority::domain::ids::{InviteId, TokenId, UserId};
 
 use super::delphi::{Delphi, EXTERNAL_ID, PREFIX, TENANT};
-use crate::authz_coverage::method;
+use crate::authz_coverage::{Scene, method};
 use crate::support::raw::call;
 use crate::support::tokens::{altered, checked};
 use crate::support::{Actor, refusal};
@@ -120,6 +120,17 @@ impl Attempt {
             });
         }
         attempts
+    }
+
+    /// Returns the call of an RPC in another tenant.
+    pub(super) fn naming(rpc: Rpc, scene: &Scene<'_>, tenant_id: &str) -> Self {
+        Self {
+            what: format!("in {tenant_id}"),
+            rpc,
+            fields: swap(&scene.request(rpc), &renamed(rpc, tenant_id)),
+            names: Named::Own,
+            swapped: Vec::new(),
+        }
     }
 
     /// Returns what would take a name that the first has, and show that it has it.

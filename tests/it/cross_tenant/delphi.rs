@@ -11,12 +11,14 @@ use crate::authz_coverage::{Scene, method};
 use crate::support::invites::guest;
 use crate::support::raw::{call, path};
 use crate::support::tokens::{change, get, mask, update, who_am_i};
-use crate::support::{Actor, TestServer, message};
+use crate::support::{Actor, Provider, TestServer, message};
 
 /// The tenant and all that others could name of it.
 pub(super) struct Delphi<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) admin: Actor,
+    /// That of an administrator.
+    pub(super) session: String,
     token: pb::Token,
     user: pb::User,
     /// Where its lists go on.
@@ -30,14 +32,23 @@ pub(super) const EXTERNAL_ID: &str = "kassandra@troy";
 const REQUEST_ID: &str = "asked-before";
 
 impl<'a> Delphi<'a> {
-    pub(super) async fn found(t: &'a TestServer) -> Self {
+    pub(super) async fn found(t: &'a TestServer, provider: &Provider) -> Self {
         let scene = Scene::new(t, TENANT).await;
         let admin = scene.tenant.admin.clone();
         let renamed = message!(UpdateTenantRequest {
             tenant_id: TENANT,
             display_name: "Oracle of Apollo",
             request_id: REQUEST_ID,
+            policy: pb::TenantPolicy {
+                oidc_trust: Some(super::trust(provider, TENANT)),
+                ..Default::default()
+            },
         });
+        let paths = mask(&["display_name", "policy.oidc_trust"]);
+        let renamed = pb::UpdateTenantRequest {
+            update_mask: paths,
+            ..renamed
+        };
         admin.update_tenant(renamed).await.unwrap();
         let renamed = message!(UpdateUserRequest {
             tenant_id: TENANT,
@@ -78,6 +89,7 @@ impl<'a> Delphi<'a> {
             page_tokens.insert(rpc.name(), next);
         }
         Self {
+            session: super::session(t, provider, TENANT, super::SUBJECT).await,
             scene,
             admin,
             token,

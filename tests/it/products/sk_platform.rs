@@ -1,11 +1,14 @@
 //! B, a platform with personal tokens: each acts as its own user.
 
+mod sessions;
+
 use std::time::Duration;
 
 use prost_reflect::Value;
 use token_authority::pb;
 use token_authority::pb::create_token_request::Expiry;
 
+use self::sessions::b2_the_first_token_takes_a_session_of_the_provider;
 use super::stage::DAY;
 use super::{Stage, kept, walks};
 use crate::support::raw::{call, methods};
@@ -17,6 +20,7 @@ use crate::support::{Actor, Backend, Member, message, outcome, refused};
 
 walks!(
     b1_any_member_makes_a_token_that_acts_as_itself,
+    b2_the_first_token_takes_a_session_of_the_provider,
     b3_every_call_names_a_tenant_and_active_is_the_callers,
     b4_a_name_and_an_end_are_required,
     b5_the_answer_to_a_creation_has_the_value_and_no_other_has,
