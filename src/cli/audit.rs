@@ -127,11 +127,15 @@ fn who(caller: Option<&pb::AuditCaller>) -> String {
     let Some(caller) = caller else {
         return String::from("-");
     };
-    let token = escaped(&caller.token_id);
+    // What was presented: a token, or a session that this trust vouched for.
+    let presented = match caller.trust.as_str() {
+        "" => escaped(&caller.token_id),
+        trust => escaped(trust),
+    };
     if caller.user_id.is_empty() {
-        return token;
+        return presented;
     }
-    format!("{token} ({})", escaped(&caller.user_id))
+    format!("{presented} ({})", escaped(&caller.user_id))
 }
 
 /// Returns the narrowest thing that an event is about.

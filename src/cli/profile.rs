@@ -13,6 +13,7 @@ use super::output::{Record, table, text, yes};
 use super::profiles::{Profile, Profiles};
 use super::{input, print};
 use crate::config;
+use crate::domain::jwt;
 use crate::domain::value::TokenValue;
 
 /// The characters of a profile's name, at most.
@@ -282,6 +283,7 @@ fn token(profile: &Profile) -> String {
     match (&profile.token, &profile.token_file) {
         (Some(value), _) => match value.parse::<TokenValue>() {
             Ok(value) => format!("{}…", value.hint()),
+            Err(_) if jwt::looks_like(value) => String::from("a session, kept until it ends"),
             Err(_) => String::from("kept; not of a value's form"),
         },
         (None, Some(path)) => format!("in {}", text(&path.display().to_string())),

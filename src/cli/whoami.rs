@@ -12,7 +12,6 @@ pub(super) async fn run(session: &Session) -> Result<(), Failure> {
     let answer = session.me().who_am_i(request).await?.into_inner();
     session.output.show(&answer, |answer| {
         let address = session.settings.address.to_string();
-        let token = answer.token.clone().unwrap_or_default();
         let tenant = answer.tenant.clone().unwrap_or_default();
         let user = answer.user.as_ref();
         let memberships: Vec<String> = answer
@@ -20,27 +19,36 @@ pub(super) async fn run(session: &Session) -> Result<(), Failure> {
             .iter()
             .map(|of| format!("{} ({})", of.tenant_id, words::role(of.role)))
             .collect();
-        Record::default()
+        let record = Record::default()
             .with("server", address)
             .with_some(
                 "profile",
                 text(session.settings.profile.as_deref().unwrap_or_default()),
             )
-            .with("tenant", text(&tenant.tenant_id))
-            .with(
-                "token",
-                format!("{} ({})", text(&token.token_id), text(&token.name)),
-            )
-            .with("kind", words::kind(token.kind))
-            .with(
-                "user",
-                user.map_or_else(
-                    || String::from("-"),
-                    |user| format!("{} ({})", text(&user.external_id), text(&user.user_id)),
-                ),
-            )
-            .with("scopes", names(&token.effective_scopes))
-            .with("ends", moments::said(token.expire_time.as_ref()))
+            .with("tenant", text(&tenant.tenant_id));
+        let of_user = user.map_or_else(
+            || String::from("-"),
+            |user| format!("{} ({})", text(&user.external_id), text(&user.user_id)),
+        );
+        let record = if let Some(session) = &answer.session {
+            record
+                .with("session of", text(&session.trust))
+                .with("user", of_user)
+                .with("role", words::role(session.role))
+                .with("ends", moments::said(session.expire_time.as_ref()))
+        } else {
+            let token = answer.token.clone().unwrap_or_default();
+            record
+                .with(
+                    "token",
+                    format!("{} ({})", text(&token.token_id), text(&token.name)),
+                )
+                .with("kind", words::kind(token.kind))
+                .with("user", of_user)
+                .with("scopes", names(&token.effective_scopes))
+                .with("ends", moments::said(token.expire_time.as_ref()))
+        };
+        record
             .with_some("member of", names(&memberships))
             .to_string()
     })

@@ -323,7 +323,8 @@ fn trusts_are_printed_and_read_again() {
     let config = read(file, &[], &[]).unwrap();
     let printed = config.effective();
     let (_, trusts) = printed.split_once("[trusts.main]").unwrap();
-    let lines = trusts.lines().map(|line| line.split("  #").next());
+    let lines = trusts.trim_start().lines();
+    let lines = lines.map(|line| line.split("  #").next());
     let lines: Vec<_> = lines.flatten().map(str::trim_end).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     audience = "account"

@@ -18,7 +18,7 @@ use crate::authority::access::{Need, Rpc, may_at_all, session_may_at_all};
 use crate::authority::sessions::Credential;
 use crate::authority::{Authority, Error};
 
-/// Puts an [`Arrived`] beside each request to an RPC of the access table that needs a
+/// Puts the verified credential beside each request to an RPC of the access table that needs a
 /// caller. What has no row there passes without one: health, reflection, and paths that
 /// nobody serves.
 #[derive(Clone, Debug)]

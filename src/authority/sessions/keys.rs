@@ -154,11 +154,13 @@ impl Keys {
     /// Fetches keys, unless that was done in this period, once those are there that
     /// somebody else is fetching.
     async fn refresh(&self, source: &KeySource, kept: &Arc<Source>, key_id: &str, now: Timestamp) {
-        let has = kept.state().keys(now).is_some_and(|keys| keys.has(key_id));
+        let state = kept.state().clone();
+        // Whoever can be answered does not wait, nor does anybody for who was silent the last
+        // time: sessions of one issuer would wait for whatever another tenant's trust names.
+        let goes_on = state.failing || state.keys(now).is_some_and(|keys| keys.has(key_id));
         let flight = match Arc::clone(&kept.flight).try_lock_owned() {
             Ok(flight) => flight,
-            // Whoever can be answered does not wait.
-            Err(_) if has => return,
+            Err(_) if goes_on => return,
             Err(_) => Arc::clone(&kept.flight).lock_owned().await,
         };
         {
@@ -217,5 +219,56 @@ fn take(kept: &Source, fetched: Result<Vec<u8>, FetchError>, of_tenant: bool, no
             tracing::warn!(error, "the keys of an issuer can't be had");
         }
         Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Fails at once the first time, and is silent after that.
+    #[derive(Debug, Default)]
+    struct Silent(AtomicUsize);
+
+    impl FetchKeys for Silent {
+        fn fetch(&self, _source: &KeySource) -> Fetching {
+            if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+                return Box::pin(async { Err(FetchError::from("away")) });
+            }
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_alone_waits_for_who_was_silent_the_last_time() {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let (header, claims) = (part(r#"{"alg":"ES256","kid":"k"}"#), part("{}"));
+        let jwt = Jwt::parse(&format!("{header}.{claims}.{}", part("s"))).unwrap();
+        let source = KeySource::File(PathBuf::from("keys"));
+        let fetcher = Arc::<Silent>::default();
+        let keys = Keys::new(Arc::clone(&fetcher) as Arc<dyn FetchKeys>);
+        let now = Timestamp::from_millis(1_767_225_600_000).unwrap();
+        let later = now.saturating_add(PERIOD);
+        let away = Err(Refusal::KeysUnavailable);
+
+        let began = Instant::now();
+        assert_eq!(keys.verify(&source, &jwt, now).await, away);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let first = async {
+            assert_eq!(keys.verify(&source, &jwt, later).await, away);
+            began.elapsed()
+        };
+        let second = async {
+            assert_eq!(keys.verify(&source, &jwt, later).await, away);
+            began.elapsed()
+        };
+        assert_eq!(tokio::join!(first, second), (PATIENCE, Duration::ZERO));
+        assert_eq!(fetcher.0.load(Ordering::SeqCst), 2);
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use super::client::{Client, field, mode};
-use crate::support::{Backend, TestServer, both_backends, self_service};
+use crate::support::{Backend, Provider, TestServer, both_backends, self_service};
 
 const FILE: &str = ".config/token-authority/profiles.toml";
 
@@ -14,6 +14,7 @@ both_backends! {
     a_profile_is_kept_for_its_owner_alone_and_says_no_more_than_the_hint,
     a_flag_wins_over_the_environment_and_that_over_the_profile,
     whoami_says_who_where_and_until_when,
+    a_profile_may_keep_a_session_and_its_first_token_after_that,
 }
 
 async fn a_profile_is_kept_for_its_owner_alone_and_says_no_more_than_the_hint(backend: Backend) {
@@ -260,4 +261,51 @@ async fn what_could_not_be_called_with_is_not_kept() {
     assert!(err.contains("no token, by its characters"), "{err}");
     assert!(!client.path(FILE).exists());
     client.fails(64, &["profile", "set", "a/b"]).await;
+}
+
+async fn a_profile_may_keep_a_session_and_its_first_token_after_that(backend: Backend) {
+    let provider = Provider::start("https://id.example").await;
+    let trust = provider.trust();
+    let t = TestServer::start_with(backend, |config| {
+        config.trusts.insert("main".into(), trust);
+    })
+    .await;
+    let acme = t.tenant("acme", self_service()).await;
+    let admin = Client::of(&t, acme.admin.value()).await;
+    // The document of a tenant says whose sessions it takes.
+    let document = "[policy]\nadmitted_trusts = [\"main\"]\n\n[policy.oidc_trust]\n\
+                    issuer = \"https://own.example\"\naudience = \"own\"\n\
+                    jwks_url = \"https://own.example/keys\"\n\
+                    required_claims = { typ = \"Bearer\" }\n";
+    std::fs::write(admin.path("acme.toml"), document).unwrap();
+    let apply = ["catalog", "apply", "acme.toml", "--tenant", "acme", "--yes"];
+    admin.ok(&apply).await;
+    assert!(admin.ok(&apply).await.contains("nothing"));
+    let shown = admin.ok(&["tenant", "get", "acme"]).await;
+    assert_eq!(field(&shown, "admitted trusts"), "[\"main\"]");
+    assert_eq!(
+        field(&shown, "oidc trust"),
+        "{ issuer = \"https://own.example\", audience = \"own\", \
+         required_claims = { \"typ\" = \"Bearer\" }, jwks_url = \"https://own.example/keys\" }"
+    );
+
+    let session = provider.session(&t, "alice");
+    let client = Client::of(&t, &session).await;
+    client
+        .ok(&["profile", "set", "test", "--tenant", "acme"])
+        .await;
+    let profile = client.ok(&["profile", "show"]).await;
+    assert_eq!(field(&profile, "token"), "a session, kept until it ends");
+    assert!(!profile.contains(&session), "{profile}");
+    let value = client.ok(&["token", "create", "first"]).await;
+    let said = client.ok(&["whoami"]).await;
+    assert_eq!(field(&said, "session of"), "installation/main");
+    assert_eq!(field(&said, "role"), "member");
+    assert_eq!(field(&said, "ends"), "2026-01-01T00:05:00Z");
+    assert_eq!(field(&said, "member of"), "acme (member)");
+    let listed = admin.ok(&["audit", "list"]).await;
+    assert!(listed.contains("installation/main (usr_"), "{listed}");
+    let client = Client::of(&t, &value).await;
+    let said = client.ok(&["whoami"]).await;
+    assert!(field(&said, "token").ends_with("(first)"), "{said}");
 }

@@ -14,6 +14,7 @@ both_backends! {
     without_the_policy_nobody_becomes_a_member,
     who_was_sent_away_does_not_come_back_by_itself,
     a_newcomer_of_the_installation_is_one_user_in_all_tenants,
+    an_older_program_beside_this_one_makes_users_as_ever,
 }
 
 both_backends_in_parallel!(a_hundred_first_calls_make_one_user);
@@ -187,6 +188,38 @@ async fn a_newcomer_of_the_installation_is_one_user_in_all_tenants(backend: Back
         logged[0].caller.as_ref().unwrap().trust,
         "installation/main"
     );
+}
+
+async fn an_older_program_beside_this_one_makes_users_as_ever(backend: Backend) {
+    let (t, provider, acme) = installed(backend).await;
+    admit(&t, "acme", &["main"]).await;
+    let session = t.actor(&provider.session(&t, "alice"));
+    get_tenant(&session, "acme").await.unwrap();
+    for name in ["first", "second"] {
+        acme.admin.issue(name, &[]).await;
+    }
+    // Its statement, which knows of no trust; some id that no user has stands for a new one.
+    let insert = async |id_of: &str, external_id: &str, vouching_tenant_id: &str| {
+        let statement = format!(
+            "INSERT INTO users (user_id, external_id, display_name, vouching_tenant_id,
+                                active_tenant_id, version, created_at, updated_at, suspended_at)
+             SELECT token_id, '{external_id}', '', '{vouching_tenant_id}', 'acme', 1, 0, 0, NULL
+               FROM tokens
+              WHERE name = '{id_of}'
+             ON CONFLICT DO NOTHING
+             RETURNING external_id"
+        );
+        t.database.texts(&statement).await
+    };
+    assert_eq!(insert("first", "alice", "acme").await, ["alice"]);
+    let twice = insert("second", "alice", "acme").await;
+    assert!(twice.is_empty(), "a name is one user's");
+    assert_eq!(insert("second", "alice", "authority").await, ["alice"]);
+    // What it made is no user of the trust's.
+    let told = who_am_i(&session).await.unwrap().user.unwrap();
+    assert_eq!(told.vouching_trust, "main");
+    let users = "SELECT external_id FROM users WHERE external_id = 'alice'";
+    assert_eq!(t.database.texts(users).await.len(), 3);
 }
 
 async fn a_hundred_first_calls_make_one_user(backend: Backend) {

@@ -337,6 +337,22 @@ async fn the_log_names_the_user_and_the_trust_and_never_the_session(backend: Bac
     });
     let listed = acme.admin.list_audit_events(list).await.unwrap().events;
     assert_eq!(listed[0].caller.as_ref().unwrap().trust, "tenant/acme");
+    // The call's own line says it, too; one of a token has neither field.
+    let text = t.logs.text();
+    let mut done = text
+        .lines()
+        .filter(|line| line.contains("the call was done"));
+    let line = done.next_back().unwrap();
+    for field in [
+        format!("caller.user.id={alice}"),
+        "caller.trust=\"tenant/acme\"".into(),
+        "caller.tenant.id=acme".into(),
+    ] {
+        assert!(line.contains(&field), "{field}: {line}");
+    }
+    assert!(!line.contains("caller.token.id"), "{line}");
+    let by_token = done.all(|line| !line.contains("caller.trust") && !line.contains("caller.user"));
+    assert!(by_token, "{text}");
     // Neither this program's log nor the database has any of it.
     let (_, signature) = value.rsplit_once('.').unwrap();
     let ours = t.logs.text();
