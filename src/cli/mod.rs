@@ -58,7 +58,7 @@ const USAGE: u8 = 64;
 #[command(name = "token-authority", version, arg_required_else_help = true)]
 #[command(
     after_help = "Exits with 0, 64 for a wrong command line, configuration or profile, 1 for any other \
-                  failure; introspect --help tells of its own, and \
+                  failure; introspect --help and token scan --help tell of their own, and \
                   catalog diff exits with 2 where something differs."
 )]
 struct Arguments {
@@ -225,6 +225,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return call(client, async |s| command.run(s).await);
         }
         Command::Audit { client, command } => return call(client, async |s| command.run(s).await),
+        Command::Token {
+            client,
+            command: token::Command::Scan(scan),
+        } if !scan.revokes() => {
+            forbid_core_dumps();
+            return exit(scan.look(client.output()).map_err(unopened));
+        }
         Command::Token { client, command } => {
             let client = if command.is_nobodys() {
                 client.of_nobody()

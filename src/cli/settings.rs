@@ -120,11 +120,21 @@ impl ClientArguments {
         self
     }
 
+    /// Returns how answers are printed.
+    pub(super) fn output(&self) -> Output {
+        if self.json {
+            Output::Json
+        } else {
+            Output::Table
+        }
+    }
+
     /// Returns what they come to.
     pub(super) fn settings(
         self,
         environment: &BTreeMap<String, String>,
     ) -> Result<Settings, Failure> {
+        let output = self.output();
         let variable = |name: &str| {
             environment
                 .get(name)
@@ -192,11 +202,7 @@ impl ClientArguments {
             agent_id: profile.agent_id.clone(),
             connection,
             timeout: self.timeout,
-            output: if self.json {
-                Output::Json
-            } else {
-                Output::Table
-            },
+            output,
             profile: name,
         })
     }

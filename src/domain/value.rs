@@ -1,12 +1,16 @@
 //! A token's value, or an invite's: `<prefix><lookup 12><secret 43><check 6>`, base62
 //! after the prefix.
 
+mod find;
+
 use std::fmt;
 use std::str::FromStr;
 
 use super::base62;
 use super::bounds;
 use super::entropy::{self, Entropy, EntropyError};
+
+pub use find::{Finder, Found, stands_in};
 
 const LOOKUP_WIDTH: usize = 12;
 const SECRET_WIDTH: usize = 43;
@@ -258,18 +262,6 @@ pub fn presented(text: &str) -> &str {
         }
         _ => text,
     }
-}
-
-/// Returns whether a value stands in the text, alone or among other things: then
-/// somebody pasted it where it does not belong.
-pub fn stands_in(text: &str) -> bool {
-    text.match_indices(['_', '-']).any(|(at, _)| {
-        let (start, end) = (at + 1, at + 1 + TAIL_WIDTH);
-        text.get(start..end).is_some_and(base62::is_base62)
-            && (2..=PREFIX_MAX)
-                .filter_map(|width| text.get(start.checked_sub(width)?..end))
-                .any(|candidate| candidate.parse::<TokenValue>().is_ok())
-    })
 }
 
 /// Returns what of a text a token may be searched by: no more than a hint of this

@@ -1,6 +1,6 @@
 //! The program itself: its commands, its files, what it prints and exits with.
 
-mod client;
+pub(crate) mod client;
 mod failure;
 mod introspect;
 mod profile;

@@ -29,6 +29,8 @@ mod contract;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod cross_tenant;
+#[cfg(test)]
 mod drops;
 #[cfg(test)]
 mod errors;
@@ -46,6 +48,8 @@ mod metrics;
 mod mutations;
 #[cfg(test)]
 mod ops;
+#[cfg(test)]
+mod products;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod read;
 mod record;
 mod revoke;
 mod rotate;
+mod scan;
+mod search;
 mod update;
 
 use std::collections::BTreeMap;
@@ -41,6 +43,11 @@ pub(super) enum Command {
     RevokeAll(revoke::All),
     /// Revokes the token of a value that was found somewhere; needs no token of one's own
     RevokeExposed(revoke::Exposed),
+    /// Finds values in files, and says where they stand; asks no server, but to revoke them
+    ///
+    /// Exits with 0 where there is none, 2 where there is one, 1 where something could not be
+    /// read or revoked.
+    Scan(scan::Scan),
     /// Gives the token that one calls with a new value, and keeps that in its place
     RotateCurrent(current::RotateCurrent),
     /// Revokes the token that one calls with
@@ -50,7 +57,7 @@ pub(super) enum Command {
 impl Command {
     /// Returns whether it takes no credential, so that none is read.
     pub(super) fn is_nobodys(&self) -> bool {
-        matches!(self, Self::RevokeExposed(_))
+        matches!(self, Self::RevokeExposed(_) | Self::Scan(_))
     }
 
     /// Runs it.
@@ -67,6 +74,7 @@ impl Command {
             Self::BatchRevoke(batch) => batch.run(session).await,
             Self::RevokeAll(all) => all.run(session).await,
             Self::RevokeExposed(exposed) => exposed.run(session).await,
+            Self::Scan(scan) => scan.give_up(session).await,
             Self::RotateCurrent(rotate) => rotate.run(session).await,
             Self::RevokeCurrent(revoke) => revoke.run(session).await,
         }

@@ -121,6 +121,11 @@ impl Reader {
 }
 
 impl Rows {
+    /// Returns the rows.
+    pub(crate) fn texts(&self) -> &BTreeSet<String> {
+        &self.0
+    }
+
     /// Returns what has become of these rows: how many came to each table (`+table`)
     /// and went from it (`-table`). One that changed went and came.
     pub(crate) fn became(&self, after: &Self) -> BTreeMap<String, usize> {
