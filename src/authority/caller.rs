@@ -13,6 +13,7 @@ use crate::domain::introspection::{Inactive, Record};
 use crate::domain::principal::{Role, User};
 use crate::domain::reason::Obstacle;
 use crate::domain::scope::{Permission, ScopeName, ScopeSet};
+use crate::domain::session::Voucher;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Use};
 use crate::domain::value::presented;
@@ -153,6 +154,15 @@ impl Caller {
             Presented::Session(vouched) => {
                 Some((vouched.voucher.to_string(), vouched.identity.ends_at))
             }
+        }
+    }
+
+    /// Returns whether the caller's session is by a tenant's own trust, and so acts in that
+    /// tenant alone.
+    pub(super) fn acts_in_one_tenant(&self) -> bool {
+        match &self.presented {
+            Presented::Session(vouched) => matches!(vouched.voucher, Voucher::Tenant(_)),
+            Presented::Token { .. } | Presented::Before(_) => false,
         }
     }
 

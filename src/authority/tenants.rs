@@ -219,7 +219,16 @@ impl Authority {
             || tenant.sessions != present;
         let tenant = scene.tx.mark_tenant_changed(&tenant, scene.now).await?;
         let tenant = tenant.ok_or_else(lost_row)?;
-        let act = scene.act().changed(Some(&scene.tenant), Some(&tenant));
+        let mut act = scene.act().changed(Some(&scene.tenant), Some(&tenant));
+        if tenant.sessions.own != present.own {
+            // Who was let in by a provider that is trusted no more may have let in others.
+            let tx = &mut scene.tx;
+            let revoked = tx.mark_invites_of_sessions_revoked(&tenant_id, scene.now);
+            let revoked = revoked.await?;
+            if revoked > 0 {
+                act = act.with("invites_revoked", revoked.to_string());
+            }
+        }
         let deed = Deed::of(act).altering(answers.then_some(Change::TenantChanged(tenant_id)));
         let revision = self.close_scene(scene, deed, &tenant).await?;
         Ok((tenant, revision))

@@ -90,19 +90,25 @@ impl Authority {
             Some(_) => tx.find_tenant(&caller.tenant_id).await?,
             None => None,
         };
-        let user = tx.find_user(user_id).await?;
+        let mut user = tx.find_user(user_id).await?.ok_or(Error::Unauthenticated)?;
         let memberships = tx.list_memberships_by_user(user_id, bounds::PAGE_MAX);
+        let mut memberships = memberships.await?;
+        if caller.acts_in_one_tenant() {
+            // Whose provider a tenant chose says nothing to it of other tenants.
+            memberships.retain(|membership| membership.tenant_id == caller.tenant_id);
+            user.active_tenant_id = caller.tenant_id.clone();
+        }
         Ok(Whoami {
             token: None,
             tenant,
-            user: Some(user.ok_or(Error::Unauthenticated)?),
+            user: Some(user),
             session: Some(ShownSession {
                 trust,
                 ends_at,
                 role: caller.role,
             }),
             now: self.clock.now(),
-            memberships: memberships.await?,
+            memberships,
             revision,
         })
     }

@@ -180,6 +180,7 @@ fn record(invite: &pb::Invite) -> String {
     }
     record
         .with_some("created by", text(&invite.created_by))
+        .with_some("creator", text(&invite.creator_user_id))
         .with("created", moments::said(invite.create_time.as_ref()))
         .with("ends", moments::said(invite.expire_time.as_ref()))
         .with_some("claimed", moments::said(invite.claim_time.as_ref()))

@@ -79,10 +79,12 @@ impl KeySet {
         let mut keys = Vec::new();
         let mut exposes_private = false;
         for key in set.keys {
+            // Also of one that is not understood.
+            let is_shared = key.get("kty").and_then(Value::as_str) == Some("oct");
+            exposes_private |= is_shared || key.get("d").is_some();
             let Ok(key) = serde_json::from_value::<RawKey>(key) else {
                 continue;
             };
-            exposes_private |= key.d.is_some() || key.kty == "oct";
             keys.extend(key.read());
         }
         if keys.is_empty() {

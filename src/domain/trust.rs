@@ -91,8 +91,13 @@ impl Rules {
             return Err(Refusal::RequiredClaim);
         }
         // An ID token of the same issuer must not do: either the header says what the JWT
-        // is, or a required claim does.
-        if self.required_claims.is_empty() && !jwt.says_access_token {
+        // is, or a required claim does, unless it has what ID tokens alone have (OpenID
+        // Connect Core 1.0, section 3.3.2.11; `typ` is Keycloak's).
+        let is_id_token = ["at_hash", "c_hash"]
+            .iter()
+            .any(|claim| claims.get(claim).is_some())
+            || claims.says("typ", "ID");
+        if !jwt.says_access_token && (self.required_claims.is_empty() || is_id_token) {
             return Err(Refusal::NotAccessToken);
         }
         Ok(identity)

@@ -94,6 +94,12 @@ const MARK_INVITES_OF_USER_REVOKED: &str = "
                             AND (CAST($2 AS TEXT) IS NULL OR i.tenant_id = $2))
        AND claimed_at IS NULL AND revoked_at IS NULL";
 
+const MARK_INVITES_OF_SESSIONS_REVOKED: &str = "
+    UPDATE invites
+       SET revoked_at = $2
+     WHERE tenant_id = $1 AND created_by IS NULL
+       AND claimed_at IS NULL AND revoked_at IS NULL";
+
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_invite", INSERT_INVITE),
     ("find_invite", FIND_INVITE),
@@ -103,6 +109,10 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("mark_invite_claimed", MARK_INVITE_CLAIMED),
     ("mark_invite_revoked", MARK_INVITE_REVOKED),
     ("mark_invites_of_user_revoked", MARK_INVITES_OF_USER_REVOKED),
+    (
+        "mark_invites_of_sessions_revoked",
+        MARK_INVITES_OF_SESSIONS_REVOKED,
+    ),
 ];
 
 const TABLE: &str = "invites";
@@ -329,6 +339,20 @@ impl Tx {
             now.millis()
         )?;
         row.map(Invite::try_from).transpose()
+    }
+
+    /// Revokes what invites of a tenant were made in sessions; returns how many.
+    pub async fn mark_invites_of_sessions_revoked(
+        &mut self,
+        tenant_id: &TenantId,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        Ok(execute!(
+            self.inner,
+            MARK_INVITES_OF_SESSIONS_REVOKED,
+            tenant_id.as_str(),
+            now.millis(),
+        )?)
     }
 
     /// Revokes what invites of a user there are, to one tenant or to each; returns how

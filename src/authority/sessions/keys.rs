@@ -12,6 +12,7 @@ use tokio::sync::Mutex as Flight;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::CandidateKeys;
 use crate::domain::jwk::{KeySet, ParseKeysError};
 use crate::domain::jwt::Jwt;
 use crate::domain::session::Refusal;
@@ -55,6 +56,28 @@ pub enum KeySource {
     File(PathBuf),
 }
 
+impl KeySource {
+    fn is_of_tenant(&self) -> bool {
+        matches!(
+            self,
+            Self::Url {
+                of_tenant: true,
+                ..
+            }
+        )
+    }
+}
+
+/// For the log: the URL without what it asks for, which may hold a secret.
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { url, .. } => f.write_str(url.split('?').next().unwrap_or_default()),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// The keys of all issuers.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -89,13 +112,15 @@ impl State {
     /// Returns whether keys may be fetched again.
     fn may_try(&self, now: Timestamp) -> bool {
         self.tried_at
-            .is_none_or(|tried_at| now.saturating_since(tried_at) >= PERIOD)
+            // A clock that was set back keeps nobody waiting.
+            .is_none_or(|tried_at| tried_at > now || now.saturating_since(tried_at) >= PERIOD)
     }
 
     /// Returns whether there is no reason to fetch keys for this one.
     fn suffices(&self, key_id: &str, now: Timestamp) -> bool {
         let came_at = self.set.as_ref().map(|(_, came_at)| *came_at);
-        let fresh = came_at.is_some_and(|came_at| now.saturating_since(came_at) < FRESH);
+        let is_fresh = |came_at: Timestamp| came_at <= now && now.saturating_since(came_at) < FRESH;
+        let fresh = came_at.is_some_and(is_fresh);
         fresh && self.keys(now).is_some_and(|keys| keys.has(key_id))
     }
 }
@@ -111,6 +136,14 @@ impl Keys {
         Self {
             fetcher,
             sources: Mutex::default(),
+        }
+    }
+
+    /// Returns whether there is no need to wait for keys.
+    pub(super) fn suffice(&self, keys: &CandidateKeys, jwt: &Jwt, now: Timestamp) -> bool {
+        match keys {
+            CandidateKeys::Inline(_) => true,
+            CandidateKeys::Source(source) => self.source(source).state().suffices(&jwt.key_id, now),
         }
     }
 
@@ -137,9 +170,10 @@ impl Keys {
             return Arc::clone(kept);
         }
         if sources.len() >= SOURCES {
-            // The one that nobody has asked for longest.
+            // Of the tenants', the one whose keys nobody has asked for longest.
             let oldest = sources
                 .iter()
+                .filter(|(source, _)| source.is_of_tenant())
                 .min_by_key(|(_, kept)| kept.state().tried_at)
                 .map(|(source, _)| source.clone());
             if let Some(oldest) = oldest {
@@ -170,23 +204,13 @@ impl Keys {
             }
             state.tried_at = Some(now);
         }
-        let (fetching, kept, of_tenant) = (
-            self.fetcher.fetch(source),
-            Arc::clone(kept),
-            matches!(
-                source,
-                KeySource::Url {
-                    of_tenant: true,
-                    ..
-                }
-            ),
-        );
+        let (fetching, kept, of) = (self.fetcher.fetch(source), Arc::clone(kept), source.clone());
         // A task of its own: a caller that goes away takes no fetch with it, for which the
         // others would have to wait a period.
         let fetched = tokio::spawn(
             async move {
                 let fetched = fetching.await;
-                take(&kept, fetched, of_tenant, now);
+                take(&kept, fetched, &of, now);
                 drop(flight);
             }
             .in_current_span(),
@@ -197,7 +221,7 @@ impl Keys {
 }
 
 /// Keeps what came, and tells when that becomes otherwise.
-fn take(kept: &Source, fetched: Result<Vec<u8>, FetchError>, of_tenant: bool, now: Timestamp) {
+fn take(kept: &Source, fetched: Result<Vec<u8>, FetchError>, of: &KeySource, now: Timestamp) {
     let parsed = fetched.and_then(|bytes| {
         KeySet::parse(&bytes).map_err(|error: ParseKeysError| FetchError::from(error))
     });
@@ -208,15 +232,15 @@ fn take(kept: &Source, fetched: Result<Vec<u8>, FetchError>, of_tenant: bool, no
         Ok(keys) => {
             state.set = Some((Arc::new(keys), now));
             if failed_before {
-                tracing::info!("the keys of an issuer are there again");
+                tracing::info!(keys = %of, "the keys of an issuer are there again");
             }
         }
         // A tenant's provider is its own to look at.
-        Err(error) if !failed_before && of_tenant => {
-            tracing::info!(error, "the keys of a tenant's issuer can't be had");
+        Err(error) if !failed_before && of.is_of_tenant() => {
+            tracing::info!(error, keys = %of, "the keys of a tenant's issuer can't be had");
         }
         Err(error) if !failed_before => {
-            tracing::warn!(error, "the keys of an issuer can't be had");
+            tracing::warn!(error, keys = %of, "the keys of an issuer can't be had");
         }
         Err(_) => {}
     }

@@ -17,14 +17,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
 use self::keys::Keys;
 use super::counters::Unauthenticated;
 use super::{Authority, Caller, Error};
 use crate::domain::bounds;
+use crate::domain::foreign::AnyValue;
+use crate::domain::ids::TenantId;
 use crate::domain::jwk::KeySet;
 use crate::domain::jwt::{self, Jwt};
 use crate::domain::principal::Role;
 use crate::domain::session::{Refusal, TrustName, Voucher};
+use crate::domain::text;
 use crate::domain::trust::{Identity, Rules, TenantKeys, TenantTrust};
 use crate::domain::value::presented;
 
@@ -91,7 +97,10 @@ pub enum Credential {
 /// A session that is verified, by each trust that vouches for it.
 #[derive(Clone)]
 pub struct Session {
+    jwt: Arc<Jwt>,
     vouched: Vec<Vouched>,
+    /// Those of tenants whose keys nobody waited for: a call that names such a tenant does.
+    waiting: Vec<Arc<Candidate>>,
 }
 
 /// Says of whom a trust vouches.
@@ -129,6 +138,13 @@ struct Candidate {
     trust: Option<TenantTrust>,
 }
 
+impl Candidate {
+    fn is_of_tenant(&self) -> bool {
+        matches!(self.voucher, Voucher::Tenant(_))
+    }
+}
+
+/// Where the keys of a trust are.
 enum CandidateKeys {
     Source(KeySource),
     Inline(String),
@@ -147,8 +163,9 @@ impl Authority {
 
     /// Verifies a credential: a token, or a session.
     pub async fn admit(self: &Arc<Self>, credential: Option<&str>) -> Result<Credential, Error> {
-        let credential = credential.map(presented);
-        match credential.filter(|credential| jwt::looks_like(credential)) {
+        // What may be a token's value is one: those of other systems may look like anything.
+        let is_session = |text: &&str| jwt::looks_like(text) && text.parse::<AnyValue>().is_err();
+        match credential.map(presented).filter(is_session) {
             Some(session) => {
                 let session = self.verify_session(session).await;
                 session.map(Credential::Session)
@@ -164,52 +181,129 @@ impl Authority {
         Error::SessionRefused(refusal)
     }
 
-    /// Verifies a JWT by each trust of its issuer and audience.
-    async fn verify_session(&self, text: &str) -> Result<Session, Error> {
+    /// Verifies a JWT by each trust of its issuer and audience. Nobody waits for the keys
+    /// of a tenant's provider while somebody else vouches: they may never come.
+    async fn verify_session(self: &Arc<Self>, text: &str) -> Result<Session, Error> {
         let jwt = Jwt::parse(text).map_err(|refusal| self.refused(refusal))?;
-        let candidates = self.candidates(&jwt).await?;
-        let mut vouched = Vec::new();
+        let jwt = Arc::new(jwt);
+        let mut session = Session {
+            jwt: Arc::clone(&jwt),
+            vouched: Vec::new(),
+            waiting: Vec::new(),
+        };
         let mut refusal = Refusal::NoTrust;
         // Several tenants may trust one issuer: its signature is verified once.
         let mut verified: HashMap<KeySource, Result<(), Refusal>> = HashMap::new();
-        for candidate in candidates {
+        for candidate in self.candidates(&jwt).await? {
+            let now = self.clock.now();
+            if candidate.is_of_tenant() && !self.trusts.keys.suffice(&candidate.keys, &jwt, now) {
+                session.waiting.push(Arc::new(candidate));
+                continue;
+            }
             let signed = match &candidate.keys {
-                CandidateKeys::Inline(text) => KeySet::parse(text.as_bytes())
-                    .map_err(|_| Refusal::KeysUnavailable)
-                    .and_then(|keys| keys.verify(&jwt)),
-                CandidateKeys::Source(source) => {
-                    if let Some(signed) = verified.get(source) {
-                        *signed
-                    } else {
-                        let now = self.clock.now();
-                        let signed = self.trusts.keys.verify(source, &jwt, now).await;
+                CandidateKeys::Inline(_) => self.signed(&candidate, &jwt).await,
+                CandidateKeys::Source(source) => match verified.get(source) {
+                    Some(signed) => *signed,
+                    None => {
+                        let signed = self.signed(&candidate, &jwt).await;
                         verified.insert(source.clone(), signed);
                         signed
                     }
-                }
+                },
             };
-            // Not before: keys may have been waited for.
-            let judged = signed.and_then(|()| candidate.rules.judge(&jwt, self.clock.now()));
-            match judged {
-                Ok(identity) => {
-                    let trust = candidate.trust;
-                    let first_role = trust
-                        .as_ref()
-                        .and_then(|trust| trust.first_role(&jwt.claims));
-                    vouched.push(Vouched {
-                        voucher: candidate.voucher,
-                        identity,
-                        trust,
-                        first_role,
-                    });
-                }
+            match self.vouch(&candidate, &jwt, signed) {
+                Ok(vouched) => session.vouched.push(vouched),
                 Err(why) => refusal = why,
             }
         }
-        if vouched.is_empty() {
+        if session.vouched.is_empty() {
+            refusal = self.wait_for_one(&mut session).await.unwrap_or(refusal);
+        }
+        if session.vouched.is_empty() {
             return Err(self.refused(refusal));
         }
-        Ok(Session { vouched })
+        Ok(session)
+    }
+
+    /// Asks for the keys of all that are waiting, at once, until one of them vouches.
+    /// Returns why the last of them does not.
+    async fn wait_for_one(self: &Arc<Self>, session: &mut Session) -> Option<Refusal> {
+        let mut asked = JoinSet::new();
+        for candidate in &session.waiting {
+            let (authority, jwt) = (Arc::clone(self), Arc::clone(&session.jwt));
+            let candidate = Arc::clone(candidate);
+            let asking = async move {
+                let signed = authority.signed(&candidate, &jwt).await;
+                (authority.vouch(&candidate, &jwt, signed), candidate)
+            };
+            asked.spawn(asking.in_current_span());
+        }
+        let mut refusal = None;
+        while let Some(answered) = asked.join_next().await {
+            // A panic is told by its place.
+            let Ok((judged, candidate)) = answered else {
+                continue;
+            };
+            let waits = |other: &Arc<Candidate>| !Arc::ptr_eq(other, &candidate);
+            session.waiting.retain(waits);
+            match judged {
+                Ok(vouched) => {
+                    session.vouched.push(vouched);
+                    break;
+                }
+                Err(why) => refusal = Some(why),
+            }
+        }
+        refusal
+    }
+
+    /// Adds what a tenant's own trust says, where a call names the tenant and the keys of
+    /// its provider were not waited for.
+    pub(super) async fn wait_for_named(&self, session: &mut Session, tenant_id: &TenantId) {
+        let own = |candidate: &Arc<Candidate>| matches!(&candidate.voucher, Voucher::Tenant(own) if own == tenant_id);
+        let Some(at) = session.waiting.iter().position(own) else {
+            return;
+        };
+        let candidate = session.waiting.swap_remove(at);
+        let signed = self.signed(&candidate, &session.jwt).await;
+        if let Ok(vouched) = self.vouch(&candidate, &session.jwt, signed) {
+            session.vouched.push(vouched);
+        }
+    }
+
+    /// Refuses a JWT that no key of a trust signed; the keys may be waited for.
+    async fn signed(&self, candidate: &Candidate, jwt: &Jwt) -> Result<(), Refusal> {
+        match &candidate.keys {
+            CandidateKeys::Inline(text) => KeySet::parse(text.as_bytes())
+                .map_err(|_| Refusal::KeysUnavailable)
+                .and_then(|keys| keys.verify(jwt)),
+            CandidateKeys::Source(source) => {
+                let now = self.clock.now();
+                self.trusts.keys.verify(source, jwt, now).await
+            }
+        }
+    }
+
+    /// Returns of whom a trust vouches, by a JWT that one of its keys signed.
+    fn vouch(
+        &self,
+        candidate: &Candidate,
+        jwt: &Jwt,
+        signed: Result<(), Refusal>,
+    ) -> Result<Vouched, Refusal> {
+        signed?;
+        // Not before: keys may have been waited for.
+        let identity = candidate.rules.judge(jwt, self.clock.now())?;
+        let trust = candidate.trust.clone();
+        let first_role = trust
+            .as_ref()
+            .and_then(|trust| trust.first_role(&jwt.claims));
+        Ok(Vouched {
+            voucher: candidate.voucher.clone(),
+            identity,
+            trust,
+            first_role,
+        })
     }
 
     /// Returns the trusts that have a JWT's issuer and audience.
@@ -224,7 +318,8 @@ impl Authority {
             })
             .collect();
         let issuer = jwt.claims.text("iss").unwrap_or_default();
-        if !issuer.is_empty() && issuer.len() <= 4 * bounds::EXTERNAL_ID_CHARS {
+        // What can't be a trust's is not looked for: a database refuses some texts.
+        if text::required_line(issuer, bounds::EXTERNAL_ID_CHARS).as_deref() == Ok(issuer) {
             let mut tx = self.store.snapshot().await?;
             let tenants = tx
                 .list_tenants_by_issuer(issuer, bounds::TENANTS_OF_ISSUER)

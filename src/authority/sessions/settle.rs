@@ -52,6 +52,10 @@ impl Authority {
         session: &Session,
         named: Named,
     ) -> Result<Caller, Error> {
+        let mut session = session.clone();
+        if let Named::Tenant(tenant_id) = &named {
+            self.wait_for_named(&mut session, tenant_id).await;
+        }
         let vouched = session.chosen(&named).map_err(|why| self.refused(why))?;
         vouched
             .identity
@@ -200,23 +204,22 @@ impl Authority {
 }
 
 impl Session {
-    /// Returns which of the trusts is meant: the named tenant's own, else the one that
-    /// there is; of tenants' trusts none but the named tenant's.
+    /// Returns which of the trusts is meant: the named tenant's own, else the installation's,
+    /// which no tenant can put in doubt; where no tenant is named and the installation
+    /// vouches for nobody, the one that there is.
     fn chosen(&self, named: &Named) -> Result<Vouched, Refusal> {
-        let chosen: Vec<&Vouched> = match named {
+        let vouched = || self.vouched.iter();
+        let by_installation =
+            |vouched: &&Vouched| matches!(vouched.voucher, Voucher::Installation(_));
+        let installation: Vec<&Vouched> = vouched().filter(by_installation).collect();
+        let chosen = match named {
             Named::Tenant(tenant_id) => {
                 let own = Voucher::Tenant(tenant_id.clone());
-                let own = self.vouched.iter().find(|vouched| vouched.voucher == own);
-                let installation = self
-                    .vouched
-                    .iter()
-                    .filter(|vouched| matches!(vouched.voucher, Voucher::Installation(_)));
-                match own {
-                    Some(own) => vec![own],
-                    None => installation.collect(),
-                }
+                let own = vouched().find(|vouched| vouched.voucher == own);
+                own.map_or(installation, |own| vec![own])
             }
-            Named::Active | Named::Nothing => self.vouched.iter().collect(),
+            Named::Active | Named::Nothing if !installation.is_empty() => installation,
+            Named::Active | Named::Nothing => vouched().collect(),
         };
         match chosen.as_slice() {
             [] => Err(Refusal::OtherTenant),

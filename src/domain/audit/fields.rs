@@ -105,7 +105,7 @@ impl Audited for Invite {
         let new_user = self.new_user.as_ref();
         let first = self.first_token.as_ref();
         let first_text = |text: fn(&FirstToken) -> String| first.map(text).unwrap_or_default();
-        fields! {
+        let mut fields = fields! {
             "invite.invite_id": self.invite_id,
             "invite.hint": self.hint,
             "invite.role": role(self.role),
@@ -121,7 +121,11 @@ impl Audited for Invite {
             "invite.expire_time": self.expires_at,
             "invite.claim_time": time(self.claimed_at),
             "invite.revoke_time": time(self.revoked_at),
+        };
+        for (key, value) in first.into_iter().flat_map(|first| &first.labels) {
+            fields.insert(format!("invite.first_token.labels.{key}"), value.clone());
         }
+        fields
     }
 }
 

@@ -76,10 +76,21 @@ fn forged(t: &TestServer, main: &Provider, other: &Provider) -> Vec<(String, &'s
         (with("iss", json!("https://id.example/")), "no_trust"),
         (with("iss", json!("https://other.example")), "no_trust"),
         (with("iss", Value::Null), "no_trust"),
+        // PostgreSQL takes no text with a NUL.
+        (with("iss", json!("https://id.example\0")), "no_trust"),
+        (with("iss", json!("x".repeat(300))), "no_trust"),
         (with("aud", json!("other")), "no_trust"),
         (with("aud", json!(["Account"])), "no_trust"),
         (with("typ", json!("ID")), "required_claim"),
         (with("typ", Value::Null), "required_claim"),
+        (
+            with("at_hash", json!("77QmUPtjPfzWtF2AnpK9RQ")),
+            "not_access_token",
+        ),
+        (
+            with("c_hash", json!("LDktKdoQak3Pk0cnXxCltA")),
+            "not_access_token",
+        ),
         (with("exp", json!(now - 60)), "expired"),
         (with("exp", Value::Null), "expired"),
         (with("nbf", json!(now + 61)), "not_yet_valid"),

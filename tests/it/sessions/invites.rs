@@ -7,11 +7,12 @@ use token_authority::pb;
 use super::{REFUSED, own, who_am_i};
 use crate::support::invites::{first, guest};
 use crate::support::tokens::{delete_user, remove_member, set_role, suspend_user};
-use crate::support::{Backend, both_backends, refused};
+use crate::support::{Backend, both_backends, mask, refused};
 
 both_backends! {
     an_administrators_session_invites_and_a_members_does_not,
     an_invite_is_dead_once_its_maker_is_no_administrator,
+    an_invite_is_dead_once_its_makers_provider_is_trusted_no_more,
 }
 
 const NONE: &str = "NotFound INVITE_NOT_FOUND";
@@ -66,4 +67,37 @@ async fn an_invite_is_dead_once_its_maker_is_no_administrator(backend: Backend) 
         let claimed = t.nobody().try_claim(&made.value).await;
         assert_eq!(refused(claimed), NONE, "{what}");
     }
+}
+
+async fn an_invite_is_dead_once_its_makers_provider_is_trusted_no_more(backend: Backend) {
+    let (t, provider, acme, _) = own(backend).await;
+    let operator = t.operator();
+    operator.create_user("acme", "boss", pb::Role::Admin).await;
+    let boss = t.actor(&provider.session(&t, "boss"));
+    let by_session = boss.invite(guest("bob")).await;
+    let by_token = acme.admin.invite(guest("carol")).await;
+    let trust = |audience: &str| pb::OidcTrust {
+        audience: audience.into(),
+        ..provider.oidc_trust()
+    };
+    let set = async |trust: pb::OidcTrust| {
+        let request = pb::UpdateTenantRequest {
+            tenant_id: "acme".into(),
+            policy: Some(pb::TenantPolicy {
+                oidc_trust: Some(trust),
+                ..Default::default()
+            }),
+            update_mask: Some(mask(&["policy.oidc_trust"])),
+            ..Default::default()
+        };
+        acme.admin.update_tenant(request).await.unwrap();
+    };
+    // What it is already changes nothing.
+    set(provider.oidc_trust()).await;
+    let claimed = t.nobody().try_claim(&by_session.value).await.unwrap();
+    assert_eq!(claimed.user.unwrap().external_id, "bob");
+    let by_session = boss.invite(guest("dave")).await;
+    set(trust("elsewhere")).await;
+    assert_eq!(refused(t.nobody().try_claim(&by_session.value).await), NONE);
+    assert!(t.nobody().try_claim(&by_token.value).await.is_ok());
 }

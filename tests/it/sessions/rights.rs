@@ -6,6 +6,7 @@ use tonic::Code;
 use super::{REFUSED, admit, create, get_tenant, installed, own, refusals, who_am_i};
 use crate::support::{
     Backend, Provider, TestServer, both_backends, events, mask, message, refused, self_service,
+    share,
 };
 
 both_backends! {
@@ -275,6 +276,15 @@ async fn who_am_i_tells_of_the_session(backend: Backend) {
     assert_eq!(session.trust, "tenant/acme");
     assert_eq!(session.role(), pb::Role::Member);
     assert_eq!(session.expire_time.unwrap().seconds, now.seconds + 300);
+    // Whose provider acme chose says nothing to it of what its user is elsewhere.
+    t.tenant("globex", self_service()).await;
+    let other = share(&t, &alice, "globex").await;
+    assert_eq!(who_am_i(&other).await.unwrap().memberships.len(), 2);
+    let actor = t.actor(&provider.session(&t, "alice"));
+    let told = who_am_i(&actor).await.unwrap();
+    assert_eq!(told.memberships.len(), 1);
+    assert_eq!(told.memberships[0].tenant_id, "acme");
+    assert_eq!(told.user.unwrap().active_tenant_id, "acme");
 }
 
 async fn a_request_asked_again_is_answered_alike_to_its_user_alone(backend: Backend) {

@@ -16,6 +16,7 @@ both_backends! {
     a_tenants_trust_vouches_in_that_tenant_alone,
     of_two_trusts_none_is_meant,
     the_named_tenants_own_trust_comes_first,
+    no_tenant_puts_the_sessions_of_the_installation_in_doubt,
 }
 
 async fn update(
@@ -324,4 +325,39 @@ async fn the_named_tenants_own_trust_comes_first(backend: Backend) {
         .user
         .unwrap();
     assert_eq!(user.vouching_trust, "main");
+}
+
+async fn no_tenant_puts_the_sessions_of_the_installation_in_doubt(backend: Backend) {
+    let (t, provider, _acme) = installed(backend).await;
+    super::admit(&t, "acme", &["main"]).await;
+    let session = t.actor(&provider.session(&t, "alice"));
+    assert!(get_tenant(&session, "acme").await.is_ok());
+    let theirs = t.tenant("theirs", self_service()).await;
+    let inline = pb::OidcTrust {
+        audience: "other".into(),
+        ..provider.oidc_trust()
+    };
+    let away = pb::OidcTrust {
+        jwks: String::new(),
+        jwks_url: "https://keys.invalid/keys".into(),
+        ..inline.clone()
+    };
+    // The same session, which is for both audiences.
+    for trust in [inline, away] {
+        update(&theirs.admin, "theirs", trusting(trust), TRUST)
+            .await
+            .unwrap();
+        let told = who_am_i(&session).await.unwrap();
+        assert_eq!(told.session.unwrap().trust, "installation/main");
+        assert!(get_tenant(&session, "active").await.is_ok());
+        assert!(get_tenant(&session, "acme").await.is_ok());
+    }
+    // Nor does anybody wait for keys of theirs but who names them.
+    let said = "the keys of a tenant's issuer can't be had";
+    assert!(!t.logs.text().contains(said));
+    assert_eq!(
+        refused(get_tenant(&session, "theirs").await),
+        "NotFound TENANT_NOT_FOUND"
+    );
+    assert!(t.logs.text().contains(said));
 }
