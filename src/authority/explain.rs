@@ -160,10 +160,11 @@ impl Authority {
         };
         let now = scene.now;
         let mut candidates = candidates_in(&mut scene.tx, &value).await?;
+        candidates.retain(|(record, _)| scene.reaches(&record.token, kind));
+        // Not before: whether others have a value that begins so is not told.
         if candidates.is_empty() && matches!(value, AnyValue::Foreign(_)) {
             return Ok(Found::nothing(Inactive::Malformed));
         }
-        candidates.retain(|(record, _)| scene.reaches(&record.token, kind));
         let mut tokens = Vec::with_capacity(candidates.len());
         for (record, _) in &candidates {
             tokens.push(scene.token(record.token.token_id, kind).await?);

@@ -11,11 +11,12 @@ const INSERT_IMPORTED_SECRET: &str = "
                          fingerprint_key, created_at)
     VALUES ($1, $2, NULL, $3, $4, NULL, NULL, $5)";
 
-/// Under the tenant's prefix, so the tenant's own.
+/// Under the tenant's prefix, so the tenant's own. `COALESCE` keeps `SQLite` from reading
+/// all imported rows by their lookup, which is null.
 const LIST_IMPORTED_HASHES: &str = "
     SELECT secret_hash
       FROM secrets
-     WHERE hint = $1 AND lookup IS NULL
+     WHERE hint = $1 AND COALESCE(lookup, '') = ''
      ORDER BY secret_id";
 
 const INSERT_HINT_LENGTH: &str = "

@@ -41,6 +41,7 @@ const FIND_RECORD_BY_LOOKUP: &str = concat!(
 
 /// The imported values of which a text may be one: their hints begin it. Only hints of
 /// lengths that some tenant's have are looked for. At least one row comes, for the head.
+/// `COALESCE` keeps `SQLite` from reading all imported rows by their lookup, which is null.
 const FIND_RECORDS_BY_BEGINNING: &str = concat!(
     "WITH widths(width) AS (VALUES (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14),
                                    (15), (16), (17), (18), (19), (20), (21), (22), (23), (24),
@@ -55,7 +56,7 @@ const FIND_RECORDS_BY_BEGINNING: &str = concat!(
                         i.fingerprint_key, i.ends_at, i.reused_at
                    FROM widths w
                    JOIN secrets i ON i.hint = substr(CAST($1 AS TEXT), 1, w.width)
-                  WHERE length(i.hint) = w.width AND i.lookup IS NULL
+                  WHERE length(i.hint) = w.width AND COALESCE(i.lookup, '') = ''
                     AND EXISTS (SELECT 1 FROM import_hints l WHERE l.hint_length = w.width)) s
         ON h.singleton = 1
       LEFT JOIN tokens t ON t.token_id = s.token_id

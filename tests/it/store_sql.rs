@@ -10,6 +10,7 @@ use crate::support::{Backend, Database, both_backends};
 
 both_backends! {
     every_statement_prepares,
+    imported_values_are_found_by_their_hint,
 }
 
 /// A misspelt column, or a type that can't be inferred, is refused here.
@@ -24,6 +25,20 @@ async fn every_statement_prepares(backend: Backend) {
     }
     raw.close().await;
     assert!(refused.is_empty(), "{refused:#?}");
+}
+
+/// All imported rows lack a lookup: whoever finds them by that reads them all.
+async fn imported_values_are_found_by_their_hint(backend: Backend) {
+    let database = Database::new(backend).await;
+    let mut raw = database.raw().await;
+    for wanted in ["find_records_by_beginning", "list_imported_hashes"] {
+        let all = statements();
+        let (_, sql) = all.iter().find(|(name, _)| *name == wanted).unwrap();
+        let plan = raw.plan(&sql.replace("$1", "'acme_0123456789'")).await;
+        let plan = plan.join("\n");
+        assert!(plan.contains("secrets_by_hint"), "{wanted}: {plan}");
+    }
+    raw.close().await;
 }
 
 #[test]

@@ -133,8 +133,11 @@ async fn a_value_is_of_its_tenant_alone(backend: Backend) {
     assert!(!server.introspect("globex", &value).await.active);
     let about = explain_value("globex", &value);
     let explained = explain(&globex.admin, about).await.unwrap();
-    assert_eq!(explained.reason(), pb::InactiveReason::Unknown);
-    assert_eq!(explained.token, None);
+    // As of what nobody has.
+    let about = explain_value("globex", &foreign("nobody", 1));
+    let nobodys = explain(&globex.admin, about).await.unwrap();
+    assert_eq!(explained, nobodys);
+    assert_eq!(explained.reason(), pb::InactiveReason::Malformed);
     let named = pb::ListTokensRequest {
         tenant_id: "globex".into(),
         hint: token.hint,
@@ -232,7 +235,10 @@ async fn a_value_is_explained(backend: Backend) {
     // Its owner alone, of those who reach their own alone.
     let bob = t.member(&acme, "bob", &["authority:tokens.read"]).await;
     let unknown = explain(&bob.actor, about.clone()).await.unwrap();
-    assert_eq!(unknown.reason(), pb::InactiveReason::Unknown);
+    let nobodys = explain_value("acme", &foreign("acme", 2));
+    let nobodys = explain(&bob.actor, nobodys).await.unwrap();
+    assert_eq!(unknown, nobodys);
+    assert_eq!(unknown.reason(), pb::InactiveReason::Malformed);
     for (value, reason) in [
         (
             value.replace("s3cret/s3cret", "s3cret/S3cret"),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqlSafeStr as _};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+};
 use tempfile::TempDir;
 use token_authority::config::Config;
 use token_authority::store::{Location, PoolSettings, SecretUrl, Store, migrations};
@@ -161,6 +163,21 @@ impl Raw {
     pub(crate) async fn texts(&mut self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         on_raw!(self, |conn| sqlx::query_scalar(sql).fetch_all(conn).await).unwrap()
+    }
+
+    /// Returns how a statement would be run where the tables are large.
+    pub(crate) async fn plan(&mut self, sql: &str) -> Vec<String> {
+        match self {
+            Self::Sqlite(conn) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                let rows = sqlx::query(sql).fetch_all(conn).await.unwrap();
+                rows.iter().map(|row| row.get("detail")).collect()
+            }
+            Self::Postgres(_) => {
+                self.execute("SET enable_seqscan = off").await.unwrap();
+                self.texts(&format!("EXPLAIN {sql}")).await
+            }
+        }
     }
 
     /// Prepares a statement and no more.
