@@ -34,13 +34,26 @@ The configuration as TOML. JSON's numbers, truths, strings and lists are TOML's 
 toToml writes whole numbers as fractions, which the server refuses.
 */}}
 {{- define "token-authority.toml" -}}
-{{- range $section, $keys := include "token-authority.config" . | fromJson -}}
+{{- $config := include "token-authority.config" . | fromJson -}}
+{{- range $section, $keys := omit $config "trusts" -}}
 {{- if $keys }}
 [{{ $section }}]
 {{- range $key, $value := $keys }}
 {{ $key }} = {{ toRawJson $value }}
 {{- end }}
 {{- end -}}
+{{- end -}}
+{{- range $name, $keys := $config.trusts }}
+[trusts.{{ $name }}]
+{{- range $key, $value := omit $keys "required_claims" }}
+{{ $key }} = {{ toRawJson $value }}
+{{- end }}
+{{- with $keys.required_claims }}
+[trusts.{{ $name }}.required_claims]
+{{- range $claim, $text := . }}
+{{ toRawJson $claim }} = {{ toRawJson $text }}
+{{- end }}
+{{- end }}
 {{- end -}}
 {{- end }}
 
