@@ -35,6 +35,8 @@ OWN_KEYS = {
     "keyring": {"directory", "create"},
     "ops": {"address", "exposed"},
     "telemetry": {"otlp_headers_file", "service_instance"},
+    # No volume holds such a file.
+    "trusts.NAME": {"jwks_file"},
 }
 
 problems = []
@@ -101,7 +103,12 @@ def check_schema_of_config():
     known = server_keys()
     require({"server", "telemetry"} <= known.keys(), "docs/config.md: no sections are found any more")
     for section in known | sections:
-        values = sections.get(section, {}).get("properties", {})
+        # [trusts.NAME]: of as many as there are, each is of one form.
+        table, _, of_many = section.partition(".")
+        if of_many and table in sections:
+            values = sections[table]["additionalProperties"]["properties"]
+        else:
+            values = sections.get(section, {}).get("properties", {})
         keys = known.get(section, {})
         for key, may_be in keys.items():
             if key in values:
@@ -175,7 +182,8 @@ def check_server(name, documents):
     container = spec["containers"][0]
     config = tomllib.loads(configuration(documents))
     known = server_keys()
-    for section, keys in config.items():
+    many = [(f"{table}.NAME", keys) for table in ("trusts",) for keys in config.pop(table, {}).values()]
+    for section, keys in [*config.items(), *many]:
         for key, value in keys.items():
             require(key in known.get(section, ()), f"{name}: the server knows no {section}.{key}")
             require(not isinstance(value, float) or key == "sample_ratio", f"{name}: {key} = {value}")
