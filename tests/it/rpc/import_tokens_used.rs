@@ -129,7 +129,12 @@ async fn a_value_is_of_its_tenant_alone(backend: Backend) {
     let scopes = ["authority:introspect"];
     let wanted = crate::support::tokens::service("globex", "server", &scopes);
     let theirs = t.actor(&t.operator().create(wanted).await.value);
-    assert!(!theirs.introspect("globex", &value).await.active);
+    // Who is bound to one tenant spends no other's bcrypt.
+    let ran = bcrypts(&t.authority);
+    for tenant_id in ["globex", "active"] {
+        assert!(!theirs.introspect(tenant_id, &value).await.active);
+    }
+    assert_eq!(bcrypts(&t.authority), ran);
     assert!(!server.introspect("globex", &value).await.active);
     let about = explain_value("globex", &value);
     let explained = explain(&globex.admin, about).await.unwrap();
