@@ -47,7 +47,9 @@ impl Authority {
         call: OpenCall,
         value: &str,
     ) -> Result<(), Error> {
-        // Garbage neither reaches the store nor takes a place from anybody.
+        // What has no form of a value neither reaches the store nor takes a place. What has
+        // one takes a place for as long as a statement takes: who makes up values, with a
+        // right check or as imported ones might be, can keep others waiting, and no more.
         let Ok(value) = presented(value).parse::<AnyValue>() else {
             return Ok(());
         };
@@ -100,7 +102,7 @@ impl Authority {
         let (record, verifier) = match self.recognise(value, candidates).await {
             Ok(Ok(recognised)) => recognised,
             Ok(Err(_)) => return Ok(None),
-            // Only a known lookup comes so far: it is told as the bound of all.
+            // Only a known lookup or hint comes so far: it is told as the bound of all.
             Err(Error::HashingBusy { retry_after }) => {
                 return Err(Error::RateLimited { retry_after });
             }

@@ -84,7 +84,8 @@ impl Authority {
         let inactive = |reason| Introspection::Inactive(reason);
 
         let Ok(value) = presented(&command.token).parse::<AnyValue>() else {
-            // Garbage never reaches the store, unless a revision is to be checked.
+            // What has not even the form of an imported value never reaches the store,
+            // unless a revision is to be checked.
             let revision = match asked.min_revision {
                 None => self.seen(),
                 Some(least) => {
@@ -103,7 +104,8 @@ impl Authority {
         if let Some(least) = &asked.min_revision {
             check_revision(least, &revision)?;
         }
-        let (record, verifier) = match self.recognise(&value, candidates).await? {
+        let recognised = self.recognise_for(caller.bound_to(), &value, candidates);
+        let (record, verifier) = match recognised.await? {
             Ok(recognised) => recognised,
             Err(reason) => return Ok(answer(inactive(reason), revision, self.clock.now())),
         };

@@ -3,6 +3,7 @@
 use super::{Authority, Error};
 use crate::domain::change::Revision;
 use crate::domain::foreign::AnyValue;
+use crate::domain::ids::TenantId;
 use crate::domain::introspection::{Inactive, Record, Verifier};
 use crate::store::{Found, Tx};
 
@@ -41,6 +42,17 @@ impl Authority {
         value: &AnyValue,
         candidates: Vec<Candidate>,
     ) -> Result<Result<Candidate, Inactive>, Error> {
+        self.recognise_for(None, value, candidates).await
+    }
+
+    /// As [`recognise`](Self::recognise), for who is bound to a tenant: bcrypt judges that
+    /// tenant's candidates alone, so that nobody takes another's share of it.
+    pub(super) async fn recognise_for(
+        &self,
+        bound: Option<&TenantId>,
+        value: &AnyValue,
+        candidates: Vec<Candidate>,
+    ) -> Result<Result<Candidate, Inactive>, Error> {
         if candidates.is_empty() {
             return Ok(Err(match value {
                 AnyValue::Native(_) => Inactive::Unknown,
@@ -48,12 +60,15 @@ impl Authority {
             }));
         }
         let secret = value.secret();
-        let mut open = Vec::new();
+        let (mut open, mut wrong) = (Vec::new(), Inactive::WrongSecret);
         for candidate in candidates {
             match self.compare(secret, &candidate.1) {
                 Some(true) => return Ok(Ok(candidate)),
                 Some(false) => {}
-                None => open.push(candidate),
+                None if bound.is_none_or(|bound| *bound == candidate.0.token.tenant_id) => {
+                    open.push(candidate);
+                }
+                None => wrong = Inactive::OtherTenant,
             }
         }
         for candidate in open {
@@ -65,7 +80,7 @@ impl Authority {
                 return Ok(Ok(candidate));
             }
         }
-        Ok(Err(Inactive::WrongSecret))
+        Ok(Err(wrong))
     }
 }
 

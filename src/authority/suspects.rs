@@ -1,18 +1,23 @@
 //! Values that bcrypt must judge, as their rows have no fingerprint that could. Wrong ones
 //! are judged once and remembered; of those that are not known yet, few at once go to
-//! bcrypt for one row. Nobody is locked out: who finds no place is told to ask again.
+//! bcrypt for one row, and not many for one tenant, so that its creations find room in the
+//! queue. Nobody is locked out: who finds no place is told to ask again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Error;
-use crate::domain::ids::SecretId;
+use crate::domain::ids::{SecretId, TenantId};
 
 /// The wrong values that are remembered, at most.
 const MOST: usize = 16_384;
 /// The values that bcrypt judges at once for one row, or that wait for it, at most.
 const AT_ONCE: usize = 8;
+/// The same for all rows of a tenant: a quarter of its share of the queue as it is by
+/// default, which it needs for creations, too.
+const AT_ONCE_OF_TENANT: usize = 32;
 /// When to ask again past that.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -25,6 +30,7 @@ struct Known {
     /// The same, the longest known first.
     order: VecDeque<Suspect>,
     judged: HashMap<SecretId, usize>,
+    judged_of: HashMap<TenantId, usize>,
 }
 
 /// What is known of them.
@@ -36,6 +42,7 @@ pub(super) struct Suspects(Mutex<Known>);
 pub(super) struct Place<'a> {
     suspects: &'a Suspects,
     secret_id: SecretId,
+    tenant_id: TenantId,
 }
 
 impl Suspects {
@@ -64,17 +71,24 @@ impl Suspects {
         }
     }
 
-    /// Takes a place of the row's; an error when all are taken.
-    pub(super) fn enter(&self, secret_id: SecretId) -> Result<Place<'_>, Error> {
+    /// Takes a place of the row's and of its tenant's; an error when all are taken.
+    pub(super) fn enter(
+        &self,
+        secret_id: SecretId,
+        tenant_id: &TenantId,
+    ) -> Result<Place<'_>, Error> {
         let mut known = self.lock();
-        let judged = known.judged.entry(secret_id).or_default();
-        if *judged >= AT_ONCE {
+        let of_row = known.judged.get(&secret_id).copied().unwrap_or_default();
+        let of_tenant = known.judged_of.get(tenant_id).copied().unwrap_or_default();
+        if of_row >= AT_ONCE || of_tenant >= AT_ONCE_OF_TENANT {
             return Err(Error::HashingBusy { retry_after: RETRY });
         }
-        *judged += 1;
+        known.judged.insert(secret_id, of_row + 1);
+        known.judged_of.insert(tenant_id.clone(), of_tenant + 1);
         Ok(Place {
             suspects: self,
             secret_id,
+            tenant_id: tenant_id.clone(),
         })
     }
 }
@@ -82,11 +96,17 @@ impl Suspects {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut known = self.suspects.lock();
-        if let Some(judged) = known.judged.get_mut(&self.secret_id) {
-            *judged -= 1;
-            if *judged == 0 {
-                known.judged.remove(&self.secret_id);
-            }
+        leave(&mut known.judged, &self.secret_id);
+        leave(&mut known.judged_of, &self.tenant_id);
+    }
+}
+
+/// Counts one less; what is none is forgotten.
+fn leave<K: Eq + Hash>(judged: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = judged.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            judged.remove(key);
         }
     }
 }
@@ -97,6 +117,10 @@ mod tests {
 
     fn row(number: u128) -> SecretId {
         uuid::Uuid::from_u128(number).into()
+    }
+
+    fn tenant(text: &str) -> TenantId {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -115,14 +139,33 @@ mod tests {
 
     #[test]
     fn a_row_has_so_many_places_and_gets_them_back() {
-        let suspects = Suspects::default();
-        let places: Vec<_> = (0..AT_ONCE).map(|_| suspects.enter(row(1))).collect();
+        let (suspects, acme) = (Suspects::default(), tenant("acme"));
+        let places: Vec<_> = (0..AT_ONCE)
+            .map(|_| suspects.enter(row(1), &acme))
+            .collect();
         assert!(places.iter().all(Result::is_ok));
-        let full = suspects.enter(row(1)).unwrap_err();
+        let full = suspects.enter(row(1), &acme).unwrap_err();
         assert!(matches!(full, Error::HashingBusy { .. }), "{full:?}");
-        assert!(suspects.enter(row(2)).is_ok(), "another row has its own");
+        assert!(suspects.enter(row(2), &acme).is_ok(), "another's own");
         drop(places);
-        assert!(suspects.enter(row(1)).is_ok());
+        assert!(suspects.enter(row(1), &acme).is_ok());
         assert!(suspects.lock().judged.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_has_so_many_places_whatever_the_rows() {
+        let (suspects, acme) = (Suspects::default(), tenant("acme"));
+        let places: Vec<_> = (0..AT_ONCE_OF_TENANT)
+            .map(|at| suspects.enter(row(at as u128), &acme))
+            .collect();
+        assert!(places.iter().all(Result::is_ok));
+        let full = suspects.enter(row(1000), &acme).unwrap_err();
+        assert!(matches!(full, Error::HashingBusy { .. }), "{full:?}");
+        let globex = tenant("globex");
+        assert!(suspects.enter(row(1000), &globex).is_ok(), "another's own");
+        drop(places);
+        assert!(suspects.enter(row(1000), &acme).is_ok());
+        let known = suspects.lock();
+        assert!(known.judged.is_empty() && known.judged_of.is_empty());
     }
 }

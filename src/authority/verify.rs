@@ -94,7 +94,7 @@ impl Authority {
             if let Some(good) = self.compare(secret, verifier) {
                 return Ok(good);
             }
-            let _place = self.suspects.enter(verifier.secret_id)?;
+            let _place = self.suspects.enter(verifier.secret_id, tenant_id)?;
             let hash = &verifier.secret_hash;
             self.counters.bcrypt_verifications.add(1);
             let good = self.hasher.verify(tenant_id, secret.expose(), hash).await?;

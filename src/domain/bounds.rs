@@ -21,8 +21,13 @@ pub const TRUST_ITEMS: usize = 20;
 pub const TENANTS_OF_ISSUER: u32 = 200;
 /// The bytes of a value that another system made, at most: bcrypt takes no more.
 pub const FOREIGN_BYTES: usize = 72;
-/// How much of such a value its hint shows, in characters.
-pub const HINT_LENGTHS: RangeInclusive<usize> = 4..=32;
+/// How much of such a value its hint shows, in characters; the shortest prefix has two.
+pub const HINT_LENGTHS: RangeInclusive<usize> = 6..=32;
+/// How much of such a value its hint shows after the tenant's prefix, at least: values of
+/// the bare prefix would all be one.
+pub const HINT_AFTER_PREFIX: usize = 4;
+/// How much of such a value its hint leaves out, at least: what is shown is no secret.
+pub const HIDDEN_BY_HINT: usize = 16;
 /// The lengths that the hints of a tenant's imported values have, at most.
 pub const HINT_LENGTHS_MOST: usize = 8;
 /// The imported values of one hint, at most: each may cost a presented one a bcrypt.

@@ -23,9 +23,11 @@ pub enum AnyValue {
 pub struct ForeignValue(Secret);
 
 impl ForeignValue {
-    /// Returns as much of the value as a hint may show.
+    /// Returns as much of the value as a hint may show. One that shows more finds nothing.
     pub fn beginning(&self) -> &str {
-        beginning(self.0.expose())
+        let text = self.0.expose();
+        let shown = text.len().saturating_sub(bounds::HIDDEN_BY_HINT);
+        beginning(text.get(..shown).unwrap_or_default())
     }
 }
 
@@ -70,13 +72,16 @@ impl FromStr for AnyValue {
 }
 
 /// Returns whether a text that is of no native form may have been imported: short enough
-/// for bcrypt to have seen all of it, and under what may be a tenant's prefix.
+/// for bcrypt to have seen all of it, and under what may be a tenant's prefix, with enough
+/// after it for a hint and a secret.
 fn may_be_foreign(text: &str) -> bool {
     let may_be_prefix = |width: usize| {
-        text.get(..width)
-            .is_some_and(|prefix| Prefix::for_tenant(prefix).is_ok())
+        text.len() >= width + bounds::HINT_AFTER_PREFIX + bounds::HIDDEN_BY_HINT
+            && text
+                .get(..width)
+                .is_some_and(|prefix| Prefix::for_tenant(prefix).is_ok())
     };
-    (*bounds::HINT_LENGTHS.start()..=bounds::FOREIGN_BYTES).contains(&text.len())
+    text.len() <= bounds::FOREIGN_BYTES
         && text.bytes().all(|byte| byte.is_ascii_graphic())
         && Prefix::widths().any(may_be_prefix)
 }
@@ -91,10 +96,12 @@ pub fn beginning(text: &str) -> &str {
 }
 
 /// Checks the hint of an imported value: its first `length` characters, the tenant's
-/// prefix among them. Lists of values are joined by commas and blanks.
+/// prefix and some more among them. Lists of values are joined by commas and blanks.
 pub fn imported_hint(text: &str, length: usize, prefix: &Prefix) -> Result<String, Field> {
     let well_formed = text.len() == length
-        && text.starts_with(prefix.as_str())
+        && text
+            .strip_prefix(prefix.as_str())
+            .is_some_and(|after| after.len() >= bounds::HINT_AFTER_PREFIX)
         && text
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b',');
@@ -142,9 +149,9 @@ mod tests {
     #[test]
     fn a_foreign_value_is_short_printable_and_under_a_prefix() {
         for good in [
-            "sk-1",
             "sk-proj_abc.DEF/ghi+jkl=",
-            "ody_a|b",
+            "ody_a|b.0123456789abcdef",
+            &format!("sk-{}", "x".repeat(20)),
             &format!("sk-{}", "x".repeat(69)),
         ] {
             assert!(is_foreign(good), "{good}");
@@ -153,11 +160,13 @@ mod tests {
             "",
             "sk-",
             "nonsense",
+            "ab_x1",
+            &format!("sk-{}", "x".repeat(19)),
             "eyJhbGciOiJub25lIn0.e30.",
-            "sk-a b",
-            "sk-ä123",
-            "ta_0123456789",
-            "inv_0123456789",
+            "sk-a b0123456789abcdef01234",
+            "sk-ä0123456789abcdef01234",
+            "ta_0123456789abcdef01234",
+            "inv_0123456789abcdef01234",
             &format!("sk-{}", "x".repeat(70)),
         ] {
             assert!(!is_foreign(bad), "{bad}");
@@ -166,24 +175,37 @@ mod tests {
 
     #[test]
     fn a_foreign_value_is_under_each_prefix_that_begins_it_and_shows_none_of_itself() {
-        let value: AnyValue = "sk-proj_0123".parse().unwrap();
+        let value: AnyValue = "sk-proj_0123456789abcdef".parse().unwrap();
         assert!(value.is_under(&prefix("sk-")) && value.is_under(&prefix("sk-proj_")));
         assert!(!value.is_under(&prefix("ody_")));
-        assert_eq!(value.secret().expose(), "sk-proj_0123");
+        assert_eq!(value.secret().expose(), "sk-proj_0123456789abcdef");
         assert_eq!(format!("{value:?}"), "Foreign(ForeignValue(redacted))");
+    }
+
+    #[test]
+    fn a_value_is_looked_for_by_what_leaves_enough_of_it_out() {
+        for (length, shown) in [(23, 7), (24, 8), (47, 31), (48, 32), (49, 32), (72, 32)] {
+            let text = format!("sk-{}", "x".repeat(length - 3));
+            let Ok(AnyValue::Foreign(value)) = text.parse() else {
+                panic!("{text}")
+            };
+            assert_eq!(value.beginning(), &text[..shown]);
+        }
     }
 
     #[test]
     fn a_hint_is_as_long_as_said_and_under_the_prefix() {
         let of = |text: &str, length| imported_hint(text, length, &prefix("sk-"));
-        assert_eq!(of("sk-abc", 6).as_deref(), Ok("sk-abc"));
+        assert_eq!(of("sk-abcd", 7).as_deref(), Ok("sk-abcd"));
         for (text, length) in [
-            ("sk-abc", 5),
-            ("sk-abc", 7),
-            ("ody_abc", 7),
-            ("sk-a,c", 6),
-            ("sk-a c", 6),
-            ("sk-\u{e4}bc", 7),
+            ("sk-abcd", 6),
+            ("sk-abcd", 8),
+            ("sk-abc", 6),
+            ("sk-", 3),
+            ("ody_abcd", 8),
+            ("sk-a,cd", 7),
+            ("sk-a cd", 7),
+            ("sk-\u{e4}bcd", 8),
             ("", 4),
         ] {
             assert_eq!(of(text, length), Err(Field::InvalidHint), "{text}");

@@ -76,7 +76,7 @@ reasons! {
         OneOf = "ONE_OF_FIELDS", "only one of the fields may be given";
         UnknownTrust = "UNKNOWN_TRUST", "there is no such installation-wide trust";
         TrustTaken = "TRUST_TAKEN", "an installation-wide trust has this issuer and audience";
-        InvalidHint = "INVALID_HINT", "a hint is the first hint_length characters of the value, the tenant's prefix and more, printable ASCII without commas";
+        InvalidHint = "INVALID_HINT", "a hint is the first hint_length characters of the value, the tenant's prefix and at least four more, printable ASCII without commas";
         TooManyOfHint = "TOO_MANY_OF_HINT", "more than four imported values would have this hint";
         TooManyHintLengths = "TOO_MANY_HINT_LENGTHS", "the hints of the tenant's imported values would have more than eight lengths";
         InvalidHash = "INVALID_HASH", "the hash is none of bcrypt's: $2a$, $2b$ or $2y$, two digits of cost, $ and 53 characters";

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Stage, claims};
 use crate::support::import::{foreign, imported_by};
 use crate::support::ops::Scrape;
-use crate::support::tokens::{question, service, ttl, wanted, who_am_i};
+use crate::support::tokens::{batch as ask_batch, question, service, ttl, wanted, who_am_i};
 use crate::support::{Backend, TestServer, both_backends, refusal};
 
 both_backends!(all_that_is_documented_is_told_and_nothing_else);
@@ -117,12 +117,7 @@ async fn exercise(stage: &Stage, told: &mut Told) {
     let batch = pb::BatchIntrospectRequest {
         requests: vec![question("acme", acme.admin.value()); 3],
     };
-    let batch = server.call(batch);
-    server
-        .introspection()
-        .batch_introspect(batch)
-        .await
-        .unwrap();
+    ask_batch(server, batch).await.unwrap();
 
     // Every RPC, one that nobody serves, and what is not of ours.
     let brief = t.member(acme, "brief", &[]).await.actor;

@@ -131,7 +131,7 @@ async fn what_is_wrong_is_said_all_at_once(backend: Backend) {
          tokens[4].kind: UNKNOWN_ENUM_VALUE\n  tokens[4].expire_time: EXPIRY_IN_PAST\n  \
          tokens[5].create_time: OUT_OF_RANGE"
     );
-    for length in [-1, 0, 3, 33] {
+    for length in [-1, 0, 5, 33] {
         let request = pb::ImportTokensRequest {
             hint_length: length,
             ..batch(vec![good.clone()])
@@ -151,11 +151,11 @@ async fn a_hint_is_under_the_prefix_and_few_values_share_it(backend: Backend) {
     let t = TestServer::start(backend).await;
     let acme = t.tenant("acme", self_service()).await;
     let of = |value: &str, name: &str| pb::ImportedToken {
-        hint: value[..8].into(),
+        hint: value[..9].into(),
         ..imported(value, &acme.admin_id, name)
     };
     let asked = |tokens| pb::ImportTokensRequest {
-        hint_length: 8,
+        hint_length: 9,
         ..batch(tokens)
     };
     // Under another's prefix, or none.
@@ -180,7 +180,7 @@ async fn a_hint_is_under_the_prefix_and_few_values_share_it(backend: Backend) {
          tokens[2].secret_hash: ALREADY_IMPORTED"
     );
     // Each length costs every value that is looked for: eight, and no more.
-    for length in 9..=16 {
+    for length in 10..=17 {
         let value = value(length);
         let token = pb::ImportedToken {
             hint: value[..length].into(),
@@ -191,7 +191,7 @@ async fn a_hint_is_under_the_prefix_and_few_values_share_it(backend: Backend) {
             ..batch(vec![token])
         };
         let answer = import(&acme.admin, request).await;
-        if length < 16 {
+        if length < 17 {
             answer.unwrap();
         } else {
             assert_eq!(

@@ -21,6 +21,7 @@ both_backends!(
     an_exposed_value_is_revoked,
     what_bcrypt_would_cut_off_is_never_found,
     what_is_of_native_form_is_never_an_import,
+    a_value_that_its_hint_nearly_shows_is_never_good,
     a_thousand_first_uses_in_a_batch_are_answered,
 );
 
@@ -129,7 +130,12 @@ async fn a_value_is_of_its_tenant_alone(backend: Backend) {
     let scopes = ["authority:introspect"];
     let wanted = crate::support::tokens::service("globex", "server", &scopes);
     let theirs = t.actor(&t.operator().create(wanted).await.value);
-    assert!(!theirs.introspect("globex", &value).await.active);
+    // Who is bound to one tenant spends no other's bcrypt.
+    let ran = bcrypts(&t.authority);
+    for tenant_id in ["globex", "active"] {
+        assert!(!theirs.introspect(tenant_id, &value).await.active);
+    }
+    assert_eq!(bcrypts(&t.authority), ran);
     assert!(!server.introspect("globex", &value).await.active);
     let about = explain_value("globex", &value);
     let explained = explain(&globex.admin, about).await.unwrap();
@@ -301,6 +307,32 @@ async fn what_is_of_native_form_is_never_an_import(backend: Backend) {
     let ran = bcrypts(&t.authority);
     assert!(!server.introspect("acme", &native).await.active);
     assert_eq!(bcrypts(&t.authority), ran);
+}
+
+async fn a_value_that_its_hint_nearly_shows_is_never_good(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let acme = t.tenant("acme", self_service()).await;
+    let server = t.resource_server().await;
+    let whole = foreign("acme", 1);
+    let ran = bcrypts(&t.authority);
+    for (length, good) in [(24, false), (39, false), (40, true)] {
+        let value = &whole[..length];
+        let token = imported(value, "", &length.to_string());
+        import(&acme.admin, batch(vec![token])).await.unwrap();
+        assert_eq!(server.introspect("acme", value).await.active, good);
+        // Nor does it cost anything.
+        assert_eq!(bcrypts(&t.authority) > ran, good);
+    }
+    let bare = pb::ImportTokensRequest {
+        hint_length: 8,
+        tokens: vec![pb::ImportedToken {
+            hint: whole[..8].into(),
+            ..imported(&whole, "", "bare")
+        }],
+        ..batch(vec![])
+    };
+    let refusal = outcome(import(&acme.admin, bare).await).unwrap();
+    assert!(refusal.contains("INVALID_HINT"), "{refusal}");
 }
 
 async fn server_token(server: &crate::support::Actor, value: &str) -> String {
