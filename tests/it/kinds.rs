@@ -2,10 +2,11 @@
 
 use token_authority::pb;
 
+use crate::support::import::{batch, foreign, imported};
 use crate::support::invites::{first, guest};
 use crate::support::tokens::{
-    batch_revoke, change, changed, explain, get, id, list, question, revoke, revoke_all, rotate,
-    rotation, scopes, service, set_catalog, set_role, strings, update, wanted,
+    batch_revoke, change, changed, explain, get, id, import, list, question, revoke, revoke_all,
+    rotate, rotation, scopes, service, set_catalog, set_role, strings, update, wanted,
 };
 use crate::support::{
     Actor, Backend, TestServer, both_backends, catalog, message, outcome, refused, self_service,
@@ -106,6 +107,14 @@ async fn an_agent_is_given_no_administrators_scope(backend: Backend) {
         };
         let invited = acme.admin.try_invite(request).await;
         assert_eq!(refused(invited), forbidden("first_token.scopes[0]", scope));
+        // Nor by an import.
+        let request = pb::ImportedToken {
+            scopes: strings(&["read", scope]),
+            kind: pb::TokenKind::Agent.into(),
+            ..imported(&foreign("acme", 1), &acme.admin_id, "power")
+        };
+        let came = import(&acme.admin, batch(vec![request])).await;
+        assert_eq!(refused(came), forbidden("tokens[0].scopes[1]", scope));
     }
     let profile = pb::CreateTokenRequest {
         profile: "chief".into(),
@@ -113,6 +122,13 @@ async fn an_agent_is_given_no_administrators_scope(backend: Backend) {
     };
     let created = acme.admin.try_create(profile).await;
     assert_eq!(refused(created), forbidden("profile", "deputy"));
+    let profile = pb::ImportedToken {
+        profile: "chief".into(),
+        kind: pb::TokenKind::Agent.into(),
+        ..imported(&foreign("acme", 1), &acme.admin_id, "power")
+    };
+    let came = import(&acme.admin, batch(vec![profile])).await;
+    assert_eq!(refused(came), forbidden("tokens[0].profile", "deputy"));
     // Of another kind all of it is granted.
     acme.admin.issue("person", &POWERS[..5]).await;
 }

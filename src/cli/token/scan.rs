@@ -26,7 +26,8 @@ pub(in crate::cli) struct Scan {
     /// Look for values of this prefix alone; can be given again. Default: of any
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<Prefix>,
-    /// Have the server revoke what is found, as token revoke-exposed does
+    /// Have the server revoke what is found, as token revoke-exposed does; invites (`inv_`) are
+    /// left to invite revoke
     #[arg(long)]
     revoke: bool,
 }
@@ -36,6 +37,8 @@ pub(in crate::cli) struct Scan {
 struct Tally {
     found: usize,
     unread: usize,
+    /// Digests of the invites' values: presenting one ends nothing.
+    invites: BTreeSet<[u8; 32]>,
     /// Digests of the values that were given up: the same is given up once.
     given_up: BTreeSet<[u8; 32]>,
 }
@@ -61,6 +64,10 @@ impl Scan {
         for part in self.search()? {
             for finding in self.say(part, session.output, &mut tally)? {
                 let value = finding.value.expose();
+                if finding.value.prefix().is_invite() {
+                    tally.invites.insert(Sha256::digest(&value).into());
+                    continue;
+                }
                 if !tally.given_up.insert(Sha256::digest(&value).into()) {
                     continue;
                 }
@@ -80,6 +87,13 @@ impl Scan {
             tell(&format!(
                 "{count} presented to the server: those that were good are revoked. Nobody is told \
                  which.\n"
+            ));
+        }
+        let invites = tally.invites.len();
+        if invites > 0 {
+            tell(&format!(
+                "{invites} of invites not presented: token-authority invite revoke ends them, by the \
+                 ids that invite list shows beside their hints.\n"
             ));
         }
         tally.end()

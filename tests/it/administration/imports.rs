@@ -1,11 +1,16 @@
 //! `token import`: from a file, in parts, again, and of what is wrong each line.
 
+use std::time::Duration;
+
+use token_authority::pb;
+
 use super::Client;
 use crate::support::import::{foreign, hash};
 use crate::support::{Backend, TestServer, both_backends, self_service};
 
 both_backends!(
     a_file_is_imported_once_however_often,
+    what_is_there_already_is_left_out_and_the_rest_imported,
     what_is_wrong_is_told_by_its_line,
 );
 
@@ -60,6 +65,85 @@ async fn a_file_is_imported_once_however_often(backend: Backend) {
     let again = again.ok();
     assert!(again.contains("imported before:"), "{again}");
     assert_eq!(t.database.texts(count).await, ["1002"]);
+}
+
+async fn what_is_there_already_is_left_out_and_the_rest_imported(backend: Backend) {
+    let t = TestServer::start(backend).await;
+    let policy = pb::TenantPolicy {
+        // So that what is there has its name, too.
+        unique_names: true,
+        ..self_service()
+    };
+    let acme = t.tenant("acme", policy).await;
+    let alice = t.member(&acme, "alice", &[]).await;
+    let own = |number| line(number, &format!(r#""user_id":"{}""#, alice.user_id));
+    let count = "SELECT CAST(COUNT(*) AS TEXT) FROM secrets WHERE lookup IS NULL";
+    let client = Client::new(&t, &acme.admin);
+    let import = ["token", "import", "-"];
+    let told = |said: &str| {
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (told, _) = words.split_once(" revision").unwrap();
+        told.to_owned()
+    };
+    let file = |numbers: &[usize]| {
+        numbers
+            .iter()
+            .copied()
+            .map(own)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let first = client.run_with(&import, &file(&[0, 1, 2])).await.ok();
+    assert_eq!(told(&first), "imported: 3 imported before: 0");
+    // By another token of the tenant, under no id that is known, and of other lines.
+    let boss = t
+        .operator()
+        .create_user("acme", "boss", pb::Role::Admin)
+        .await;
+    let colleague = t.token_of("acme", &boss, &["authority:tenant.admin"]).await;
+    let colleague = Client::new(&t, &colleague);
+    let again = colleague.run_with(&import, &file(&[0, 1, 2])).await.ok();
+    assert_eq!(told(&again), "imported: 0 imported before: 3");
+    // The same lines in another tenant are another import.
+    let globex = t.tenant("globex", self_service()).await;
+    let here = ["token", "import", "-", "--tenant", "acme"];
+    let there = ["token", "import", "-", "--tenant", "globex"];
+    let operator = Client::new(&t, &t.operator());
+    let services = line(7, r#""kind":"service""#);
+    operator.run_with(&here, &services).await.ok();
+    let said = operator.run_with(&there, &services).await.failed(1);
+    assert!(said.contains("INVALID_HINT"), "{said} {}", globex.tenant_id);
+    t.advance(Duration::from_secs(25 * 60 * 60));
+    let judge = ["token", "import", "-", "--validate-only"];
+    let judged = client.run_with(&judge, &file(&[3, 2, 1, 0])).await.ok();
+    assert_eq!(
+        judged,
+        "1 could be imported; nothing was. 3 were imported before.\n"
+    );
+    for given in [
+        &import[..],
+        &["token", "import", "-", "--request-id", "moved"],
+    ] {
+        let numbers = if given.len() == 3 {
+            [3, 2, 1]
+        } else {
+            [4, 3, 2]
+        };
+        for imported in [1, 0] {
+            let moved = client.run_with(given, &file(&numbers)).await.ok();
+            let before = 3 - imported;
+            let expected = format!("imported: {imported} imported before: {before}");
+            assert_eq!(told(&moved), expected);
+        }
+    }
+    assert_eq!(t.database.texts(count).await, ["6"]);
+    // What is wrong with the others is told by the file's lines.
+    let wrong = line(6, r#""kind":"service","scopes":["nowhere"]"#);
+    let wrong = format!("{}\n{wrong}", file(&[1, 2, 5]));
+    let said = client.run_with(&import, &wrong).await.failed(1);
+    assert!(said.contains("line 4: scopes[0]: "), "{said}");
+    assert!(!said.contains("line 1"), "{said}");
+    assert_eq!(t.database.texts(count).await, ["6"]);
 }
 
 async fn what_is_wrong_is_told_by_its_line(backend: Backend) {

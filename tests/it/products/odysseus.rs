@@ -19,7 +19,7 @@ use crate::support::tokens::{
     at, change, delete_user, id, list, mask, number, own_id, rotate, rotation, service, set_role,
     strings, ttl, update, wanted, who_am_i,
 };
-use crate::support::{Backend, message, refusal, refused, tokens_of};
+use crate::support::{Backend, Provider, message, refusal, refused, tokens_of};
 
 walks!(
     a1_a_token_lets_a_script_call_without_a_session,
@@ -107,9 +107,16 @@ async fn a2_administrators_alone_manage_tokens(backend: Backend) {
     )
     .await;
 
+    // Sessions, too, are of members and of administrators.
+    let provider = Provider::start("https://id.odysseus.example").await;
+    stage.trust(odysseus, &provider).await;
+    let members_session = t.actor(&provider.session(t, "member"));
+    let admins_session = t.actor(&provider.session(t, "script"));
+
     let before = t.database.rows().await;
     let callers = [
         ("member", &member.actor, DENIED),
+        ("the member's session", &members_session, DENIED),
         ("manager", &manager.actor, DENIED),
         ("demoted", &demoted.actor, DENIED),
         ("script", &script.actor, DENIED),
@@ -138,6 +145,10 @@ async fn a2_administrators_alone_manage_tokens(backend: Backend) {
     let token_id = own_id(&member.actor).await;
     for (what, refusal) in manage(&odysseus.admin, &member.user_id, &token_id).await {
         assert_eq!(refusal, None, "{what} by an administrator");
+    }
+    let token_id = own_id(&manager.actor).await;
+    for (what, refusal) in manage(&admins_session, &manager.user_id, &token_id).await {
+        assert_eq!(refusal, None, "{what} by an administrator's session");
     }
 }
 

@@ -10,11 +10,13 @@ use self::invites::d6_an_invite_is_claimed_once_without_a_token;
 use super::stage::DAY;
 use super::{Stage, kept, walks};
 use crate::cli::client::{Client, field};
+use crate::support::import::{batch, imported};
+use crate::support::invites::{first, guest};
 use crate::support::tokens::{
-    at, id, list, own_id, revoke, scopes, set_catalog, set_role, strings, ttl, update, wanted,
-    who_am_i,
+    at, id, import, list, own_id, revoke, scopes, set_catalog, set_role, strings, ttl, update,
+    wanted, who_am_i,
 };
-use crate::support::{Backend, message, refused};
+use crate::support::{Backend, Member, message, refused};
 
 walks!(
     d1_there_are_two_scopes_and_one_is_for_administrators,
@@ -207,6 +209,21 @@ async fn d4_a_list_is_of_ones_own_and_deletion_is_immediate(backend: Backend) {
         assert!(listed.is_err() || listed.unwrap().tokens.is_empty());
     }
 
+    // Its agents' are its own, too, and listed where that kind is named.
+    for (member, name) in [(&ada, "ada's run"), (&bob, "bob's run")] {
+        member.actor.create(run(name, &["read_write"])).await;
+    }
+    let agents = message!(ListTokensRequest {
+        tenant_id: "active",
+        kind: pb::TokenKind::Agent,
+    });
+    let agents = list(&ada.actor, agents).await.unwrap().tokens;
+    let agents = agents.iter().map(|token| (&*token.name, token.kind()));
+    assert_eq!(
+        agents.collect::<Vec<_>>(),
+        [("ada's run", pb::TokenKind::Agent)]
+    );
+
     let gone = ada.actor.issue("gone", &["read_write"]).await;
     let holder = stage.t.actor(&gone.value);
     own_id(&holder).await;
@@ -250,6 +267,7 @@ async fn d5_what_may_administer_is_no_agents(backend: Backend) {
             forbidden
         );
     }
+    agents_come_by_no_other_way(&stage, &chief, forbidden).await;
     let created = chief.actor.create(run("run", &["read_write"])).await;
     let wider = update(&chief.actor, scopes(&id(&created), &["admin"])).await;
     assert_eq!(refused(wider), forbidden);
@@ -298,6 +316,46 @@ async fn d5_what_may_administer_is_no_agents(backend: Backend) {
         // Of what it implies, what is no administrator's is left.
         assert_eq!(answer.scopes, READ_WRITE);
     }
+}
+
+/// Nor are they brought along from elsewhere, or given with an invite.
+async fn agents_come_by_no_other_way(stage: &Stage, chief: &Member, forbidden: &str) {
+    use pb::TokenKind::Agent;
+    let openindex = &stage.openindex;
+    let brought = |scopes: &[&str]| {
+        let value = format!("oi_pat_moved.{}", "s3cret/".repeat(6));
+        let token = pb::ImportedToken {
+            kind: Agent.into(),
+            agent_id: "agent-7".into(),
+            scopes: strings(scopes),
+            ..imported(&value, &openindex.admin_id, "brought")
+        };
+        (value, batch(vec![token]))
+    };
+    let (_, request) = brought(&["admin"]);
+    assert_eq!(
+        refused(import(&openindex.admin, request).await),
+        forbidden.replace("scopes[0]", "tokens[0].scopes[0]")
+    );
+    let (value, request) = brought(&["read_write"]);
+    import(&openindex.admin, request).await.unwrap();
+    assert!(stage.ask_for(openindex, &value, Agent).await.allowed);
+    let invited = |scope: &str| pb::CreateInviteRequest {
+        first_token: Some(pb::FirstToken {
+            kind: Agent.into(),
+            ..first("first", &[scope]).unwrap()
+        }),
+        ..guest("dora")
+    };
+    assert_eq!(
+        refused(openindex.admin.try_invite(invited("admin")).await),
+        forbidden.replace("scopes[0]", "first_token.scopes[0]")
+    );
+    let made = openindex.admin.invite(invited("read_write")).await;
+    let claimed = stage.t.nobody().try_claim(&made.value).await.unwrap();
+    let answer = stage.ask_for(openindex, &claimed.value, Agent).await;
+    assert!(answer.allowed);
+    assert_eq!(answer.scopes, READ_WRITE);
 }
 
 async fn d7_a_profile_keeps_address_token_and_agent(backend: Backend) {

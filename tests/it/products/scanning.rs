@@ -10,6 +10,7 @@ use token_authority::pb;
 
 use super::{Product, Stage};
 use crate::administration::Client;
+use crate::support::invites::guest;
 use crate::support::tokens::{checked, ttl, wanted};
 use crate::support::{Backend, both_backends};
 
@@ -292,6 +293,13 @@ async fn what_is_found_is_revoked_where_that_is_wanted(backend: Backend) {
     let kept = kept.await.value;
     let (text, _) = corpus(&values);
     let client = Client::new(&stage.t, &stage.t.actor("nothing"));
+    // Invites are no tokens: presenting them would end nothing.
+    let request = pb::CreateInviteRequest {
+        tenant_id: "sk-platform".into(),
+        ..guest("ada")
+    };
+    let invite = stage.t.operator().invite(request).await.value;
+    let text = format!("{text}\n{invite}");
     let twice = format!("{text}\n{text}");
     let said = client
         .run_with(&["token", "scan", "--revoke"], &twice)
@@ -302,7 +310,14 @@ async fn what_is_found_is_revoked_where_that_is_wanted(backend: Backend) {
         "{}",
         said.err
     );
-    assert_eq!(said.out.lines().count(), 24);
+    assert!(
+        said.err
+            .contains("\n1 of invites not presented: token-authority invite revoke"),
+        "{}",
+        said.err
+    );
+    assert_eq!(said.out.lines().count(), 26);
+    assert!(!said.err.contains(&invite) && !said.out.contains(&invite));
     for (product, value) in &values {
         assert!(!said.out.contains(value.as_str()) && !said.err.contains(value.as_str()));
         assert!(!stage.any_kind(product, value).await, "{}", product.id);
@@ -316,4 +331,5 @@ async fn what_is_found_is_revoked_where_that_is_wanted(backend: Backend) {
         (again.code, again.out, again.err),
         (said.code, said.out, said.err)
     );
+    stage.t.nobody().try_claim(&invite).await.unwrap();
 }

@@ -8,13 +8,16 @@ use prost_reflect::Value;
 use token_authority::pb;
 use token_authority::pb::create_token_request::Expiry;
 
-use self::sessions::b2_the_first_token_takes_a_session_of_the_provider;
+use self::sessions::{
+    active_is_what_a_session_chose, b2_the_first_token_takes_a_session_of_the_provider,
+};
 use super::stage::DAY;
 use super::{Stage, kept, walks};
+use crate::support::invites::guest;
 use crate::support::raw::{call, methods};
 use crate::support::tokens::{
-    at, change, disabled, explain, expose, id, list, mask, number, own_id, presenting, question,
-    rotate, rotation, ttl, update, wanted, who_am_i,
+    at, batch, change, disabled, explain, expose, id, list, mask, number, own_id, presenting,
+    question, rotate, rotation, ttl, update, wanted, who_am_i,
 };
 use crate::support::{Actor, Backend, Member, message, outcome, refused};
 
@@ -138,6 +141,7 @@ async fn b3_every_call_names_a_tenant_and_active_is_the_callers(backend: Backend
         refused(alice.actor.try_create(request).await),
         "NotFound TENANT_NOT_FOUND"
     );
+    Box::pin(active_is_what_a_session_chose(backend)).await;
 }
 
 async fn b4_a_name_and_an_end_are_required(backend: Backend) {
@@ -328,6 +332,22 @@ async fn b8_a_value_is_understood_with_its_scheme(backend: Backend) {
         let pasted = format!("{way}{} ", created.value);
         // In a field that is asked about,
         assert!(stage.ask(&stage.sk, &pasted, &[]).await.allowed, "{way:?}");
+        let request = pb::BatchIntrospectRequest {
+            requests: vec![question("sk-platform", &pasted)],
+        };
+        let answer = batch(&stage.server, request).await.unwrap();
+        let result = answer.results.into_iter().next().unwrap().result;
+        let Some(pb::batch_introspect_result::Result::Response(answer)) = result else {
+            panic!("{result:?} {way:?}")
+        };
+        assert!(answer.allowed, "{way:?}");
+        let request = message!(ListTokensRequest {
+            tenant_id: "active",
+            hint: pasted.as_str()
+        });
+        let listed = list(&alice.actor, request).await.unwrap().tokens;
+        let listed: Vec<_> = listed.into_iter().map(|token| token.token_id).collect();
+        assert_eq!(listed, [id(&created)], "{way:?}");
         let request = pb::ExplainTokenRequest {
             tenant_id: "active".into(),
             subject: Some(pb::explain_token_request::Subject::Value(pasted.clone())),
@@ -347,6 +367,15 @@ async fn b8_a_value_is_understood_with_its_scheme(backend: Backend) {
         });
         expose(&nobody, request).await.unwrap();
         assert!(!stage.active(&stage.sk, &created.value).await, "{way:?}");
+        // An invite's, too.
+        let made = stage
+            .sk
+            .admin
+            .invite(guest(&format!("guest {way:?}")))
+            .await;
+        let claimed = nobody.try_claim(&format!("{way}{} ", made.value)).await;
+        let user_id = claimed.unwrap().user.unwrap().user_id;
+        assert_eq!(user_id, made.invite.unwrap().user_id, "{way:?}");
     }
     // What only looks like it is no scheme.
     let created = alice.actor.create(personal("last", DAY)).await;

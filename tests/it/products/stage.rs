@@ -4,7 +4,7 @@ use token_authority::pb;
 
 use crate::administration::Client;
 use crate::support::tokens::{strings, ttl};
-use crate::support::{Actor, Backend, Member, TestServer};
+use crate::support::{Actor, Backend, Member, Provider, TestServer, mask, message};
 
 /// The documents.
 const CATALOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogs");
@@ -33,7 +33,11 @@ pub(super) struct Product {
 impl Stage {
     /// Sets it up, by the command line.
     pub(super) async fn set(backend: Backend) -> Self {
-        let t = TestServer::start(backend).await;
+        Self::on(TestServer::start(backend).await).await
+    }
+
+    /// Sets it up on a server.
+    pub(super) async fn on(t: TestServer) -> Self {
         let server = t.resource_server().await;
         let client = Client::new(&t, &t.operator());
         let products = [
@@ -78,6 +82,19 @@ impl Stage {
     /// Makes an administrator of a product, with a token that has these scopes.
     pub(super) async fn admin(&self, product: &Product, name: &str, scopes: &[&str]) -> Member {
         hire(&self.t, product.id, name, pb::Role::Admin, scopes).await
+    }
+
+    /// Has a product trust a provider.
+    pub(super) async fn trust(&self, product: &Product, provider: &Provider) {
+        let mut trusting = message!(UpdateTenantRequest {
+            tenant_id: product.id
+        });
+        trusting.update_mask = Some(mask(&["policy.oidc_trust"]));
+        trusting.policy = Some(pb::TenantPolicy {
+            oidc_trust: Some(provider.oidc_trust()),
+            ..Default::default()
+        });
+        product.admin.update_tenant(trusting).await.unwrap();
     }
 
     /// Asks whether a value is good for these scopes.

@@ -3,7 +3,7 @@
 use token_authority::authority::Authority;
 use token_authority::pb;
 
-use crate::support::import::{batch, foreign, hash, imported, imported_by};
+use crate::support::import::{batch, foreign, imported, imported_by};
 use crate::support::tokens::{
     batch as ask_batch, explain, expose, get, import, list, question, revoke_current, roll,
     rolling, rotated, rotation, who_am_i,
@@ -69,24 +69,35 @@ async fn each_version_of_bcrypt_is_verified(backend: Backend) {
     let t = TestServer::start(backend).await;
     let acme = t.tenant("acme", self_service()).await;
     let server = t.resource_server().await;
-    let versions = ["$2a$", "$2b$", "$2y$"];
-    let token = |(at, version): (usize, &&str)| {
-        let token = imported(&foreign("acme", at), &acme.admin_id, version);
-        pb::ImportedToken {
-            secret_hash: token.secret_hash.replace("$2b$", version),
-            ..token
-        }
+    // Made by others than what verifies them: Python's bcrypt 5.0.0, by
+    // hashpw(value, gensalt(5, prefix=b"2a")) and hashpw(value, gensalt(4)), and Apache's
+    // htpasswd 2.4, by htpasswd -nbB -C 5 name value.
+    let made = [
+        (
+            "acme_old.python2a-s3cret/s3cret/s3cret/s3cret",
+            "$2a$05$kMy79W3AJJal5jAlhbU7a.Pnrwa1glyXitu9xN8OaPhbBV9BTSP3W",
+        ),
+        (
+            "acme_old.python-s3cret/s3cret/s3cret/s3cret",
+            "$2b$04$2y4mONg8fdSGq9MK/hmMF.JsE5ITe514EWR7BjF0NMajzOyq6yJUe",
+        ),
+        (
+            "acme_old.apache-s3cret/s3cret/s3cret/s3cret",
+            "$2y$05$j88t7BoK94vySEV1xb6VquEm9ggN.grrIRbA1AgZPFDf.CfzWUw.e",
+        ),
+    ];
+    let token = |(value, hash): &(&str, &str)| pb::ImportedToken {
+        secret_hash: (*hash).into(),
+        ..imported(value, &acme.admin_id, &hash[..4])
     };
-    let tokens = versions.iter().enumerate().map(token).collect();
+    let tokens = made.iter().map(token).collect();
     import(&acme.admin, batch(tokens)).await.unwrap();
-    for (at, version) in versions.iter().enumerate() {
-        let answer = server.introspect("acme", &foreign("acme", at)).await;
-        assert_eq!((answer.active, &*answer.name), (true, *version));
+    for (value, hash) in made {
+        let wrong = value.replacen("s3cret/s3cret", "s3cret/S3cret", 1);
+        assert!(!server.introspect("acme", &wrong).await.active, "{hash}");
+        let answer = server.introspect("acme", value).await;
+        assert_eq!((answer.active, &*answer.name), (true, &hash[..4]));
     }
-    // Made by PHP: password_hash('acme_aaaaaaaaaaaaaaaaaaaaaaaaaaaa', PASSWORD_BCRYPT) has
-    // this form, and Python's bcrypt that of `$2b$`.
-    let value = foreign("acme", 9);
-    assert!(hash(&value).starts_with("$2b$04$"));
 }
 
 async fn values_of_one_hint_are_told_apart(backend: Backend) {

@@ -1,6 +1,6 @@
 //! A line of a file of tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
@@ -61,19 +61,26 @@ struct Fields {
 /// Reads the lines, blank ones left out; says all that is wrong with any, and repeats
 /// nothing that stands there: it may be a secret.
 pub(super) fn read(document: &str) -> Result<Vec<Line>, Failure> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
+    let mut hashes = HashMap::new();
     let mut wrong = Vec::new();
     for (number, text) in (1..).zip(document.lines().map(str::trim)) {
         if text.is_empty() {
             continue;
         }
         match parse(text) {
-            Ok((who, token)) => lines.push(Line {
-                number,
-                text: text.to_owned(),
-                who,
-                token,
-            }),
+            Ok((who, token)) => {
+                // The server would tell it from one of an earlier run no more.
+                if let Some(first) = hashes.insert(token.secret_hash.clone(), number) {
+                    wrong.push(format!("line {number}: the secret_hash of line {first}"));
+                }
+                lines.push(Line {
+                    number,
+                    text: text.to_owned(),
+                    who,
+                    token,
+                });
+            }
             Err(what) => wrong.push(format!("line {number}: {what}")),
         }
     }
@@ -184,5 +191,12 @@ mod tests {
         let failure = read("\n{}\n\n1\n").map(|_| ()).unwrap_err().to_string();
         assert!(failure.starts_with("line 2: missing field"), "{failure}");
         assert!(failure.contains("\n  line 4: not an object"), "{failure}");
+        let line = r#"{"secret_hash":"x","hint":"y","name":"z"}"#;
+        let failure = read(&format!("{line}\n\n{line}\n")).map(|_| ());
+        let failure = failure.unwrap_err().to_string();
+        assert!(
+            failure.starts_with("line 3: the secret_hash of line 1"),
+            "{failure}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 mod line;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -55,7 +55,8 @@ struct Done {
 
 impl Import {
     /// Imports the tokens a thousand at a time, each thousand in one change, under a
-    /// request id that is made of its lines: run again, what was done is not done twice.
+    /// request id that is made of its lines: run again, what was done is not done twice, and
+    /// what is there already is left out.
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let document = input::document("the tokens", Some(&self.file), BYTES)?;
         let lines = read(&document)?;
@@ -64,6 +65,7 @@ impl Import {
         };
         let counted = i32::try_from(first.token.hint.chars().count()).unwrap_or(i32::MAX);
         let hint_length = self.hint_length.unwrap_or(counted);
+        let tenant_id = session.tenant(None);
         let mut users = Users::default();
         let mut done = Done::default();
         let mut wrong = 0;
@@ -73,26 +75,47 @@ impl Import {
             for line in part {
                 tokens.push(users.named(session, line).await?);
             }
-            let request_id = match &self.again.request_id {
-                _ if self.validate_only => String::new(),
-                Some(given) => session.request_id(Some(part_id(given, number)))?,
-                None => session.request_id(Some(id_of(part)))?,
-            };
-            let request = session.request(pb::ImportTokensRequest {
-                tenant_id: session.tenant(None),
-                hint_length,
-                tokens,
-                request_id,
-                validate_only: self.validate_only,
-            });
-            match session.tokens().import_tokens(request).await {
-                Ok(answer) => done.add(answer.into_inner()),
-                Err(status) if is_done(&status) => done.before += part.len(),
-                Err(status) if self.validate_only && is_about_fields(&status) => {
+            let mut part: Vec<&Line> = part.iter().collect();
+            for round in 0.. {
+                let request_id = match &self.again.request_id {
+                    _ if self.validate_only => String::new(),
+                    Some(given) => session.request_id(Some(given_id(given, number, round)))?,
+                    None => session.request_id(Some(id_of(&tenant_id, hint_length, &part)))?,
+                };
+                let request = session.request(pb::ImportTokensRequest {
+                    tenant_id: tenant_id.clone(),
+                    hint_length,
+                    tokens: tokens.clone(),
+                    request_id,
+                    validate_only: self.validate_only,
+                });
+                let status = match session.tokens().import_tokens(request).await {
+                    Ok(answer) => {
+                        done.add(answer.into_inner());
+                        break;
+                    }
+                    Err(status) => status,
+                };
+                // A day later, by another caller or beside other lines, it is another request.
+                let there = if is_done(&status) {
+                    (0..part.len()).collect()
+                } else {
+                    already(&status, part.len())
+                };
+                if !there.is_empty() {
+                    done.before += there.len();
+                    part = without(part, &there);
+                    tokens = without(tokens, &there);
+                } else if self.validate_only && is_about_fields(&status) {
                     wrong += 1;
-                    tell(&session.told(&placed(status, part)));
+                    tell(&session.told(&placed(status, &part)));
+                    break;
+                } else {
+                    return Err(halted(status, &part, done.imported + done.before));
                 }
-                Err(status) => return Err(halted(status, part, done.imported + done.before)),
+                if part.is_empty() {
+                    break;
+                }
             }
             progress.at(done.imported + done.before);
         }
@@ -109,7 +132,11 @@ impl Import {
         } = done;
         session.output.show(&answer, |answer| {
             if self.validate_only {
-                return format!("{imported} could be imported; nothing was.\n");
+                let there = match before {
+                    0 => String::new(),
+                    _ => format!(" {before} were imported before."),
+                };
+                return format!("{imported} could be imported; nothing was.{there}\n");
             }
             Record::default()
                 .with("imported", imported.to_string())
@@ -197,9 +224,20 @@ fn parts(lines: &[Line]) -> Vec<&[Line]> {
     parts
 }
 
-/// Returns a request id that is made of a part's lines.
-fn id_of(part: &[Line]) -> String {
+/// Returns the request id of a part under a given one, and of what is left of it after so
+/// many rounds: what is left is another request.
+fn given_id(given: &str, number: usize, round: usize) -> String {
+    let id = part_id(given, number);
+    match round {
+        0 => id,
+        _ => part_id(&id, round),
+    }
+}
+
+/// Returns a request id that is made of a part's lines, and of where they go.
+fn id_of(tenant_id: &str, hint_length: i32, part: &[&Line]) -> String {
     let mut digest = Sha256::new();
+    digest.update(format!("{tenant_id}\n{hint_length}\n"));
     for line in part {
         digest.update(line.text.as_bytes());
         digest.update(b"\n");
@@ -222,12 +260,36 @@ fn is_done(status: &Status) -> bool {
     info.is_some_and(|info| info.reason == "REQUEST_ALREADY_DONE")
 }
 
+/// Returns which of a part's tokens are there already, whatever else is wrong with them: the
+/// names that they have are their own.
+fn already(status: &Status, count: usize) -> BTreeSet<usize> {
+    let details = status.get_error_details();
+    let metadata = details.error_info().map(|info| &info.metadata);
+    let of_token = |(field, reason): (&String, &String)| {
+        let (at, field) = field.strip_prefix("tokens[")?.split_once("].")?;
+        let is_there = field == "secret_hash" && reason == "ALREADY_IMPORTED";
+        at.parse().ok().filter(|at| is_there && *at < count)
+    };
+    metadata
+        .into_iter()
+        .flatten()
+        .filter_map(of_token)
+        .collect()
+}
+
+/// Returns what is at no such place.
+fn without<T>(all: Vec<T>, places: &BTreeSet<usize>) -> Vec<T> {
+    let kept = all.into_iter().enumerate();
+    let kept = kept.filter(|(at, _)| !places.contains(at));
+    kept.map(|(_, one)| one).collect()
+}
+
 fn is_about_fields(status: &Status) -> bool {
     status.code() == Code::InvalidArgument
 }
 
 /// Says on which lines what is wrong stands.
-fn placed(status: Status, part: &[Line]) -> Failure {
+fn placed(status: Status, part: &[&Line]) -> Failure {
     let details = status.get_error_details();
     let mut failure = Failure::from(status);
     let violations = details.bad_request().map(|bad| &bad.field_violations);
@@ -246,13 +308,13 @@ fn placed(status: Status, part: &[Line]) -> Failure {
 }
 
 /// Says what a part failed of, and what was done before it.
-fn halted(status: Status, part: &[Line], before: usize) -> Failure {
+fn halted(status: Status, part: &[&Line], before: usize) -> Failure {
     let failure = placed(status, part);
     if before == 0 {
         return failure;
     }
     failure.with_hint(format!(
         "the first {before} were imported before; mend what is wrong and run this again: they are \
-         not imported twice within a day"
+         not imported twice"
     ))
 }

@@ -9,7 +9,7 @@ use crate::support::tokens::{
     batch_revoke, change, disabled, expose, get, id, list, mask, own_id, revoke, revoke_all,
     rotate, rotation, strings, update, wanted, who_am_i,
 };
-use crate::support::{Backend, message, refusal, refused};
+use crate::support::{Actor, Backend, message, refusal, refused};
 
 pub(super) async fn a11_webhook_tokens_are_apart(backend: Backend) {
     use pb::TokenKind::{Api, Unspecified, Webhook};
@@ -42,53 +42,27 @@ pub(super) async fn a11_webhook_tokens_are_apart(backend: Backend) {
     assert_eq!(listed(Webhook).await, ["hook"]);
 
     // Managed through its own kind, and through no other.
-    let manage = async |kind: pb::TokenKind, token_id: &str| {
-        let found = pb::GetTokenRequest {
-            tenant_id: "active".into(),
-            token_id: token_id.into(),
-            kind: kind.into(),
-        };
-        let renamed = pb::UpdateTokenRequest {
-            kind: kind.into(),
-            update_mask: mask(&["name"]),
-            name: "renamed".into(),
-            ..change(token_id)
-        };
-        let rotated = pb::RotateTokenRequest {
-            kind: kind.into(),
-            ..rotation(token_id, 60)
-        };
-        let several = message!(BatchRevokeTokensRequest {
-            tenant_id: "active",
-            token_ids: strings(&[token_id]),
-            kind: kind,
-        });
-        let revoked = message!(RevokeTokenRequest {
-            tenant_id: "active",
-            token_id: token_id,
-            kind: kind,
-        });
-        let several = match batch_revoke(admin, several).await.unwrap() {
-            answer if answer.missing_token_ids == [token_id] => Err("missing"),
-            answer => Ok(answer.revoked_count),
-        };
-        let told = |result: Result<(), tonic::Status>| match result {
-            Ok(()) => "served".to_owned(),
-            Err(status) => refusal(&status),
-        };
-        [
-            told(get(admin, found).await.map(drop)),
-            told(update(admin, renamed).await.map(drop)),
-            told(rotate(admin, rotated).await.map(drop)),
-            told(revoke(admin, revoked).await.map(drop)),
-            format!("{several:?}"),
-        ]
-    };
+    let manage = async |kind, token_id: &str| manage_as(admin, kind, token_id).await;
     let absent = "NotFound TOKEN_NOT_FOUND";
     let unseen = [absent, absent, absent, absent, "Err(\"missing\")"];
     for (kind, created) in [(Unspecified, &hook), (Api, &hook), (Webhook, &api)] {
         assert_eq!(manage(kind, &id(created)).await, unseen, "{kind:?}");
     }
+    // Where its kind is named, all is served: it is another webhook's that ends by it.
+    let spare = create(Webhook, "spare").await;
+    let served = ["served", "served", "served", "served", "Ok(0)"];
+    assert_eq!(manage(Webhook, &id(&spare)).await, served);
+    let renamed = message!(ListTokensRequest {
+        tenant_id: "odysseus",
+        kind: Webhook,
+        show_revoked: true,
+        name_contains: "renamed",
+    });
+    let renamed = list(admin, renamed).await.unwrap().tokens;
+    assert_eq!(renamed.len(), 1);
+    assert_eq!(renamed[0].state(), pb::TokenState::Revoked);
+    assert_ne!(renamed[0].hint, spare.token.as_ref().unwrap().hint);
+    assert!(!stage.ask_for(odysseus, &spare.value, Webhook).await.active);
     // Nor does the end of all the others reach it.
     let all = message!(RevokeAllTokensRequest {
         tenant_id: "active",
@@ -114,6 +88,48 @@ pub(super) async fn a11_webhook_tokens_are_apart(backend: Backend) {
     });
     revoke(&other.actor, revoked).await.unwrap();
     assert!(!stage.ask_for(odysseus, &hook.value, Webhook).await.active);
+}
+
+/// Reads, changes, rotates and revokes a token as one of a kind; says what came of each.
+async fn manage_as(admin: &Actor, kind: pb::TokenKind, token_id: &str) -> [String; 5] {
+    let found = pb::GetTokenRequest {
+        tenant_id: "active".into(),
+        token_id: token_id.into(),
+        kind: kind.into(),
+    };
+    let renamed = pb::UpdateTokenRequest {
+        kind: kind.into(),
+        update_mask: mask(&["name"]),
+        name: "renamed".into(),
+        ..change(token_id)
+    };
+    let rotated = pb::RotateTokenRequest {
+        kind: kind.into(),
+        ..rotation(token_id, 60)
+    };
+    let several = message!(BatchRevokeTokensRequest {
+        tenant_id: "active",
+        token_ids: strings(&[token_id]),
+        kind: kind,
+    });
+    let revoked = message!(RevokeTokenRequest {
+        tenant_id: "active",
+        token_id: token_id,
+        kind: kind,
+    });
+    let told = |result: Result<(), tonic::Status>| match result {
+        Ok(()) => "served".to_owned(),
+        Err(status) => refusal(&status),
+    };
+    let found = told(get(admin, found).await.map(drop));
+    let renamed = told(update(admin, renamed).await.map(drop));
+    let rotated = told(rotate(admin, rotated).await.map(drop));
+    let revoked = told(revoke(admin, revoked).await.map(drop));
+    let several = match batch_revoke(admin, several).await.unwrap() {
+        answer if answer.missing_token_ids == [token_id] => Err("missing"),
+        answer => Ok(answer.revoked_count),
+    };
+    [found, renamed, rotated, revoked, format!("{several:?}")]
 }
 
 pub(super) async fn a12_whoever_holds_an_exposed_value_ends_it(backend: Backend) {

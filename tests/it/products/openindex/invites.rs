@@ -8,7 +8,7 @@ use token_authority::pb;
 use super::super::Stage;
 use super::super::stage::DAY;
 use super::UNAUTHENTICATED;
-use crate::support::invites::{first, guest, seconds};
+use crate::support::invites::{first, guest, returning, seconds};
 use crate::support::tokens::{wanted, who_am_i};
 use crate::support::{Backend, message, refused};
 
@@ -73,8 +73,32 @@ pub(super) async fn d6_an_invite_is_claimed_once_without_a_token(backend: Backen
     let second = ada.create(wanted("second", &["read_write"])).await;
     assert_eq!(second.token.unwrap().user_id, user_id);
 
-    // Once, and not after its end, which is the instant itself.
+    // One who is a user already, of another product's, joins as who it is.
+    let sam = stage.member(&stage.sk, "sam", &["authority:tokens.read"]);
+    let sam = sam.await.user_id;
+    let known = pb::CreateInviteRequest {
+        ttl: seconds(DAY),
+        first_token: first("first", &["read_write"]),
+        ..returning(&sam)
+    };
+    let operator = t.operator();
+    let known = operator.invite(pb::CreateInviteRequest {
+        tenant_id: "openindex".into(),
+        ..known
+    });
+    let known = known.await;
+    assert!(!members().await.contains(&sam));
+    let joined = nobody.try_claim(&known.value).await.unwrap();
+    assert_eq!(joined.user.unwrap().user_id, sam);
+    assert_eq!(joined.membership.unwrap().tenant_id, "openindex");
+    assert!(members().await.contains(&sam));
+    let answer = stage.ask(openindex, &joined.value, &["read_write"]).await;
+    assert!(answer.allowed);
+    assert_eq!(answer.user_id, sam);
     let gone = "NotFound INVITE_NOT_FOUND";
+    assert_eq!(refused(nobody.try_claim(&known.value).await), gone);
+
+    // Once, and not after its end, which is the instant itself.
     assert_eq!(refused(nobody.try_claim(&made.value).await), gone);
     assert_eq!(refused(ada.try_claim(&made.value).await), gone);
     let late = invite("bob").await;

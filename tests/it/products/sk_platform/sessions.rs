@@ -55,13 +55,7 @@ pub(super) async fn b2_the_first_token_takes_a_session_of_the_provider(backend: 
     let provider = Provider::start("https://id.sk.example").await;
     let stage = Stage::set(backend).await;
     let (t, sk) = (&stage.t, &stage.sk);
-    let mut trusting = message!(UpdateTenantRequest { tenant_id: sk.id });
-    trusting.update_mask = Some(mask(&["policy.oidc_trust"]));
-    trusting.policy = Some(pb::TenantPolicy {
-        oidc_trust: Some(provider.oidc_trust()),
-        ..Default::default()
-    });
-    sk.admin.update_tenant(trusting).await.unwrap();
+    stage.trust(sk, &provider).await;
     // Somebody who was never given a token.
     let operator = t.operator();
     let alice = operator.create_user(sk.id, "alice", pb::Role::Member).await;
@@ -108,4 +102,71 @@ pub(super) async fn b2_the_first_token_takes_a_session_of_the_provider(backend: 
         let listed = list(&session, request).await.unwrap().tokens;
         assert!(listed.iter().any(|token| token.token_id == id(&created)));
     }
+}
+
+/// A session of the installation's provider is of no one tenant: its user says which is
+/// active, among those that it is a member of.
+pub(super) async fn active_is_what_a_session_chose(backend: Backend) {
+    let provider = Provider::start("https://id.example").await;
+    let trust = provider.trust();
+    let t = TestServer::start_with(backend, |config| {
+        config.trusts.insert("main".into(), trust);
+    });
+    let stage = Stage::on(t.await).await;
+    let operator = stage.t.operator();
+    let session = stage.t.actor(&provider.session(&stage.t, "carol"));
+    let products = [&stage.sk, &stage.openindex];
+    for product in products {
+        let mut admitting = message!(UpdateTenantRequest {
+            tenant_id: product.id
+        });
+        admitting.update_mask = Some(mask(&["policy.admitted_trusts"]));
+        admitting.policy = Some(pb::TenantPolicy {
+            admitted_trusts: vec!["main".into()],
+            ..Default::default()
+        });
+        operator.update_tenant(admitting).await.unwrap();
+        // Seen there first, it is a member from then on.
+        let named = message!(GetTenantRequest {
+            tenant_id: product.id
+        });
+        session.get_tenant(named).await.unwrap();
+    }
+    let created = async |tenant_id: &str, name: &str| {
+        let request = pb::CreateTokenRequest {
+            tenant_id: tenant_id.into(),
+            ..personal(name, DAY)
+        };
+        session.create(request).await.token.unwrap()
+    };
+    for (number, product) in [products[0], products[1], products[0]].iter().enumerate() {
+        if number > 0 {
+            let chosen = message!(SetActiveTenantRequest {
+                tenant_id: product.id
+            });
+            session.set_active_tenant(chosen).await.unwrap();
+        }
+        let token = created("active", &format!("active {number}")).await;
+        assert_eq!(token.tenant_id, product.id, "{number}");
+        let request = message!(ListTokensRequest {
+            tenant_id: "active"
+        });
+        let listed = list(&session, request).await.unwrap().tokens;
+        assert!(listed.iter().all(|token| token.tenant_id == product.id));
+        assert!(listed.iter().any(|other| other.token_id == token.token_id));
+        // Whichever is active, the other is reached by its name.
+        for other in products {
+            let token = created(other.id, &format!("named {number}")).await;
+            assert_eq!(token.tenant_id, other.id, "{number}");
+        }
+    }
+    for elsewhere in [stage.odysseus.id, "nowhere"] {
+        let chosen = message!(SetActiveTenantRequest {
+            tenant_id: elsewhere
+        });
+        let chosen = session.set_active_tenant(chosen).await;
+        assert_eq!(refused(chosen), "NotFound TENANT_NOT_FOUND");
+    }
+    let token = created("active", "still").await;
+    assert_eq!(token.tenant_id, stage.sk.id);
 }
