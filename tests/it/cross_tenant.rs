@@ -11,15 +11,17 @@ use token_authority::authority::access::{Need, Rpc};
 use token_authority::pb;
 
 use crate::authz_coverage::names_tenant;
-use crate::support::tokens::{expose, service, strings, who_am_i};
+use crate::support::tokens::{expose, list, service, strings, wanted, who_am_i};
 use crate::support::{
-    Actor, Backend, Provider, Tenant, TestServer, both_backends, message, self_service,
+    Actor, Backend, Provider, Tenant, TestServer, both_backends, mask, message, refused,
+    self_service,
 };
 
 both_backends!(
     nothing_of_another_tenant_is_seen_or_changed_by_a_token,
     nothing_of_another_tenant_is_seen_or_changed_by_a_session,
     a_session_of_one_tenant_is_nobodys_in_another,
+    who_trusts_the_firsts_provider_for_the_first_makes_nobody_of_it,
 );
 
 /// By what somebody calls.
@@ -205,12 +207,15 @@ async fn nothing_is_seen_or_changed(backend: Backend, by: By) {
     let before = t.database.rows().await;
     let thebes = Thebes::found(&t, &provider, by).await;
     let after = t.database.rows().await;
+    let hashed = || t.authority.counters().bcrypt_verifications.get();
+    let mut hashed_for_others = 0;
     let needles = delphi.needles();
     let mut wrong = Vec::new();
     let mut rpcs = Rpc::ALL.to_vec();
     // They make a user of the first's name, who is seen from then on.
     rpcs.sort_by_key(|rpc| matches!(rpc, Rpc::CreateUser | Rpc::CreateInvite));
     for (number, rpc) in rpcs.into_iter().enumerate() {
+        let ran = hashed();
         for attempt in Attempt::of(rpc, &delphi) {
             let actor = thebes.caller(&t, rpc, number).await;
             let heard = attempt.make(&actor).await;
@@ -231,8 +236,15 @@ async fn nothing_is_seen_or_changed(backend: Backend, by: By) {
                 ));
             }
         }
+        // To whom a value is shown that was found, it is anybody's.
+        if rpc != Rpc::RevokeExposedToken {
+            hashed_for_others += hashed() - ran;
+        }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    // Nobody else's question has what is the first's hashed, and so written anew.
+    assert_eq!(hashed_for_others, 0);
+    t.authority.flush_usage().await.unwrap();
     // All that was there before the others came is there, and nothing new is about it.
     let end = t.database.rows().await;
     let settled: Vec<_> = before.texts().intersection(after.texts()).collect();
@@ -286,6 +298,53 @@ async fn a_session_of_one_tenant_is_nobodys_in_another(backend: Backend) {
     expose(&thebes.admin, value).await.unwrap();
     who_am_i(&theirs, pb::WhoAmIRequest {}).await.unwrap();
     assert_eq!(t.database.rows().await, before);
+}
+
+async fn who_trusts_the_firsts_provider_for_the_first_makes_nobody_of_it(backend: Backend) {
+    let provider = Provider::start("https://id.example").await;
+    let t = TestServer::start(backend).await;
+    let delphi = Delphi::found(&t, &provider).await;
+    let thebes = Thebes::found(&t, &provider, By::Token).await;
+    // The first's very issuer and audience.
+    let mut trusting = message!(UpdateTenantRequest {
+        tenant_id: "thebes"
+    });
+    trusting.update_mask = Some(mask(&["policy.oidc_trust"]));
+    trusting.policy = Some(pb::TenantPolicy {
+        oidc_trust: Some(trust(&provider, delphi::TENANT)),
+        ..Default::default()
+    });
+    thebes.admin.update_tenant(trusting).await.unwrap();
+    // It knows somebody whom the first's provider calls what it calls its administrator.
+    let operator = t.operator();
+    let impostor = operator.create_user("thebes", SUBJECT, pb::Role::Admin);
+    let impostor = impostor.await;
+    let session = t.actor(&delphi.session);
+    let tokens_of = async |tenant_id: &str| {
+        let request = message!(ListTokensRequest {
+            tenant_id: tenant_id
+        });
+        list(&session, request).await
+    };
+    // Where a tenant is named, each is its own tenant's user, and nobody's of the other.
+    let listed = tokens_of(delphi::TENANT).await.unwrap().tokens;
+    assert!(listed.iter().all(|token| token.tenant_id == delphi::TENANT));
+    for (tenant_id, name) in [(delphi::TENANT, "here"), ("thebes", "there")] {
+        let request = pb::CreateTokenRequest {
+            tenant_id: tenant_id.into(),
+            ..wanted(name, &[])
+        };
+        let token = session.create(request).await.token.unwrap();
+        assert_eq!(token.tenant_id, tenant_id);
+        assert_eq!(token.user_id == impostor, tenant_id == "thebes");
+    }
+    let listed = tokens_of("thebes").await.unwrap().tokens;
+    assert!(listed.iter().all(|token| token.tenant_id == "thebes"));
+    // Where none is, it is nobody's rather than either's.
+    assert_eq!(refused(tokens_of("active").await), UNAUTHENTICATED);
+    let me = who_am_i(&session, pb::WhoAmIRequest {}).await;
+    assert_eq!(refused(me), UNAUTHENTICATED);
+    delphi.assert_whole(&t).await;
 }
 
 /// Returns what an answer shows of the first tenant that the call itself did not name.

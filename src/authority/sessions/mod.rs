@@ -202,14 +202,15 @@ impl Authority {
             }
             let signed = match &candidate.keys {
                 CandidateKeys::Inline(_) => self.signed(&candidate, &jwt).await,
-                CandidateKeys::Source(source) => match verified.get(source) {
-                    Some(signed) => *signed,
-                    None => {
+                CandidateKeys::Source(source) => {
+                    if let Some(signed) = verified.get(source) {
+                        *signed
+                    } else {
                         let signed = self.signed(&candidate, &jwt).await;
                         verified.insert(source.clone(), signed);
                         signed
                     }
-                },
+                }
             };
             match self.vouch(&candidate, &jwt, signed) {
                 Ok(vouched) => session.vouched.push(vouched),

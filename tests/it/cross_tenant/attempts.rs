@@ -6,6 +6,7 @@ use token_authority::domain::ids::{InviteId, TokenId, UserId};
 
 use super::delphi::{Delphi, EXTERNAL_ID, PREFIX, TENANT};
 use crate::authz_coverage::{Scene, method};
+use crate::support::import::{foreign, hint_and_hash};
 use crate::support::raw::call;
 use crate::support::tokens::{altered, checked};
 use crate::support::{Actor, refusal};
@@ -101,6 +102,7 @@ impl Attempt {
             }
         }
         attempts.extend(Self::beside(rpc, delphi));
+        attempts.extend(Self::values(rpc, delphi));
         if let Some(request_id) = Delphi::request_id(rpc) {
             let mut fields = swap(&request, &renamed(rpc, "thebes"));
             for taken in [EXTERNAL_ID, "outsider"] {
@@ -165,6 +167,38 @@ impl Attempt {
         })
     }
 
+    /// Returns the calls that put to an RPC, in one's own tenant, values of the first: what
+    /// it brought along, of which one was never presented, wrong ones of the same beginning,
+    /// and an invite's.
+    fn values(rpc: Rpc, delphi: &Delphi<'_>) -> Vec<Self> {
+        let field = if rpc == Rpc::Introspect {
+            "token"
+        } else if matches!(rpc, Rpc::ExplainToken | Rpc::RevokeExposedToken) {
+            "value"
+        } else if rpc == Rpc::ListTokens {
+            "hint"
+        } else {
+            return Vec::new();
+        };
+        let tried = values(delphi).into_iter();
+        // Whoever holds a value that is good may end it.
+        let tried = tried.filter(|tried| rpc != Rpc::RevokeExposedToken || !tried.is_good);
+        let attempt = |tried: Tried| {
+            let mut fields = vec![(field, text(&tried.value))];
+            if rpc != Rpc::RevokeExposedToken {
+                fields.push(("tenant_id", text("thebes")));
+            }
+            Self {
+                what: format!("of {}", tried.what),
+                rpc,
+                fields,
+                names: Named::Beside,
+                swapped: vec![(tried.value, tried.nobodys)],
+            }
+        };
+        tried.map(attempt).collect()
+    }
+
     /// Returns what must come of it, of what the RPC says to either.
     pub(super) fn expected(&self, [first, own]: [&'static str; 2]) -> Option<&'static str> {
         match self.names {
@@ -177,7 +211,8 @@ impl Attempt {
     /// Returns the same call with what is nobody's in the place of what is the first's; `None`
     /// where nothing of the first stands in it.
     pub(super) fn absent(&self, delphi: &Delphi<'_>) -> Option<Self> {
-        let fields = swap(&self.fields, &absent(delphi));
+        let nobodys = [absent(delphi), self.swapped.clone()].concat();
+        let fields = swap(&self.fields, &nobodys);
         let is_other = fields != self.fields && !self.swapped.is_empty();
         is_other.then(|| Self {
             what: self.what.clone(),
@@ -227,17 +262,62 @@ impl Attempt {
 
 /// Returns what a request names in place of the first tenant, and of a new user: one that
 /// the first knows is another where another tenant vouches.
-fn renamed(rpc: Rpc, tenant_id: &str) -> [(String, String); 2] {
+/// What is imported has a beginning under the tenant's own prefix.
+fn renamed(rpc: Rpc, tenant_id: &str) -> [(String, String); 3] {
     let external_id = match (rpc, tenant_id) {
         (Rpc::CreateInvite, "active") => "fourth",
         (Rpc::CreateInvite, _) => "outsider",
         (_, "active") => "second",
         _ => EXTERNAL_ID,
     };
+    let own = if tenant_id == TENANT {
+        TENANT
+    } else {
+        "thebes"
+    };
     [
         (TENANT.into(), tenant_id.into()),
         ("new".into(), external_id.into()),
+        (hint_and_hash(TENANT).0, hint_and_hash(own).0),
     ]
+}
+
+/// A value of the first tenant, or nearly.
+struct Tried {
+    what: String,
+    value: String,
+    /// One of the same form that is nobody's.
+    nobodys: String,
+    is_good: bool,
+}
+
+fn values(delphi: &Delphi<'_>) -> Vec<Tried> {
+    let mut all = Vec::new();
+    for (at, value) in delphi.brought.iter().enumerate() {
+        // Of a beginning that nobody has.
+        let nobodys = |number| foreign(TENANT, 90 + number);
+        let presented = ["never presented", "presented"][at];
+        all.push(Tried {
+            what: format!("what was brought along and {presented}"),
+            value: value.clone(),
+            nobodys: nobodys(at),
+            is_good: true,
+        });
+        all.push(Tried {
+            what: format!("the beginning of what was {presented}"),
+            value: value.replace("s3cret/s3cret", "s3cret/S3cret"),
+            nobodys: nobodys(at + 2),
+            is_good: false,
+        });
+    }
+    let invite = &delphi.scene.invite.value;
+    all.push(Tried {
+        what: String::from("an invite"),
+        value: invite.clone(),
+        nobodys: checked(&altered(invite, "inv_", 3)),
+        is_good: false,
+    });
+    all
 }
 
 /// Returns the fields that find what is the first's in a list.

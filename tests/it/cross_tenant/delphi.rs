@@ -8,9 +8,10 @@ use token_authority::authority::access::{Effect, Rpc};
 use token_authority::pb;
 
 use crate::authz_coverage::{Scene, method};
+use crate::support::import::{HINT, batch, foreign, imported};
 use crate::support::invites::guest;
 use crate::support::raw::{call, path};
-use crate::support::tokens::{change, get, mask, update, who_am_i};
+use crate::support::tokens::{change, get, import, mask, update, who_am_i};
 use crate::support::{Actor, Provider, TestServer, message};
 
 /// The tenant and all that others could name of it.
@@ -21,6 +22,8 @@ pub(super) struct Delphi<'a> {
     pub(super) session: String,
     token: pb::Token,
     user: pb::User,
+    /// Values that it brought along: one that was never presented, and one that was.
+    pub(super) brought: [String; 2],
     /// Where its lists go on.
     pub(super) page_tokens: BTreeMap<&'static str, String>,
 }
@@ -67,6 +70,15 @@ impl<'a> Delphi<'a> {
         };
         let token = update(&admin, renamed).await.unwrap().token.unwrap();
         admin.invite(guest("a second")).await;
+        let brought = [7, 8].map(|number| foreign(TENANT, number));
+        let tokens = brought
+            .iter()
+            .map(|value| imported(value, &scene.tenant.admin_id, value));
+        import(&admin, batch(tokens.collect())).await.unwrap();
+        who_am_i(&t.actor(&brought[1]), pb::WhoAmIRequest {})
+            .await
+            .unwrap();
+        t.authority.flush_usage().await.unwrap();
         let mut page_tokens = BTreeMap::new();
         for &rpc in Rpc::ALL {
             let method = method(rpc);
@@ -94,6 +106,7 @@ impl<'a> Delphi<'a> {
             admin,
             token,
             user,
+            brought,
             page_tokens,
         }
     }
@@ -138,7 +151,9 @@ impl<'a> Delphi<'a> {
             "pythia",
         ]
         .map(str::to_owned)
-        .to_vec()
+        .into_iter()
+        .chain(self.brought.iter().map(|value| value[..HINT].to_owned()))
+        .collect()
     }
 
     /// Checks that its own administrator finds all as it was.
@@ -157,5 +172,11 @@ impl<'a> Delphi<'a> {
         assert_eq!(user, self.user);
         let holder = t.actor(&self.scene.value);
         who_am_i(&holder, pb::WhoAmIRequest {}).await.unwrap();
+        for value in &self.brought {
+            let holder = t.actor(value);
+            who_am_i(&holder, pb::WhoAmIRequest {}).await.unwrap();
+        }
+        let claimed = t.nobody().try_claim(&self.scene.invite.value).await;
+        assert_eq!(claimed.unwrap().membership.unwrap().tenant_id, TENANT);
     }
 }

@@ -16,7 +16,7 @@ use crate::support::tokens::{
     at, id, import, list, own_id, revoke, scopes, set_catalog, set_role, strings, ttl, update,
     wanted, who_am_i,
 };
-use crate::support::{Backend, Member, message, refused};
+use crate::support::{Backend, message, refused};
 
 walks!(
     d1_there_are_two_scopes_and_one_is_for_administrators,
@@ -267,7 +267,7 @@ async fn d5_what_may_administer_is_no_agents(backend: Backend) {
             forbidden
         );
     }
-    agents_come_by_no_other_way(&stage, &chief, forbidden).await;
+    agents_come_by_no_other_way(&stage, forbidden).await;
     let created = chief.actor.create(run("run", &["read_write"])).await;
     let wider = update(&chief.actor, scopes(&id(&created), &["admin"])).await;
     assert_eq!(refused(wider), forbidden);
@@ -319,7 +319,7 @@ async fn d5_what_may_administer_is_no_agents(backend: Backend) {
 }
 
 /// Nor are they brought along from elsewhere, or given with an invite.
-async fn agents_come_by_no_other_way(stage: &Stage, chief: &Member, forbidden: &str) {
+async fn agents_come_by_no_other_way(stage: &Stage, forbidden: &str) {
     use pb::TokenKind::Agent;
     let openindex = &stage.openindex;
     let brought = |scopes: &[&str]| {
