@@ -258,18 +258,13 @@ impl Authority {
         refusal
     }
 
-    /// Adds what a tenant's own trust says, where a call names the tenant and the keys of
-    /// its provider were not waited for.
-    pub(super) async fn wait_for_named(&self, session: &mut Session, tenant_id: &TenantId) {
-        let own = |candidate: &Arc<Candidate>| matches!(&candidate.voucher, Voucher::Tenant(own) if own == tenant_id);
-        let Some(at) = session.waiting.iter().position(own) else {
-            return;
-        };
-        let candidate = session.waiting.swap_remove(at);
-        let signed = self.signed(&candidate, &session.jwt).await;
-        if let Ok(vouched) = self.vouch(&candidate, &session.jwt, signed) {
-            session.vouched.push(vouched);
-        }
+    /// Returns of whom a tenant's own trust vouches, where a call names the tenant and the
+    /// keys of its provider were not waited for.
+    async fn wait_for_named(&self, session: &Session, tenant_id: &TenantId) -> Option<Vouched> {
+        let own = |candidate: &&Arc<Candidate>| matches!(&candidate.voucher, Voucher::Tenant(own) if own == tenant_id);
+        let candidate = session.waiting.iter().find(own)?;
+        let signed = self.signed(candidate, &session.jwt).await;
+        self.vouch(candidate, &session.jwt, signed).ok()
     }
 
     /// Refuses a JWT that no key of a trust signed; the keys may be waited for.

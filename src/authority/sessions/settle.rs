@@ -52,11 +52,12 @@ impl Authority {
         session: &Session,
         named: Named,
     ) -> Result<Caller, Error> {
-        let mut session = session.clone();
-        if let Named::Tenant(tenant_id) = &named {
-            self.wait_for_named(&mut session, tenant_id).await;
-        }
-        let vouched = session.chosen(&named).map_err(|why| self.refused(why))?;
+        let waited_for = match &named {
+            Named::Tenant(tenant_id) => self.wait_for_named(session, tenant_id).await,
+            Named::Active | Named::Nothing => None,
+        };
+        let vouched = waited_for.map_or_else(|| session.chosen(&named), Ok);
+        let vouched = vouched.map_err(|why| self.refused(why))?;
         vouched
             .identity
             .check_end(self.clock.now())
