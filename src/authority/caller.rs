@@ -53,24 +53,29 @@ pub(super) enum Presented {
 impl Caller {
     /// Returns the caller whose active token this is, presented by this value.
     pub(super) fn of(record: &Record, secret_id: SecretId) -> Self {
-        Self {
-            presented: Presented::Token {
-                token_id: record.token.token_id,
-                secret_id,
-            },
-            tenant_id: record.token.tenant_id.clone(),
-            user_id: record.token.owner.as_ref().map(|owner| owner.user_id),
-            role: record.token.role(),
-            scopes: record.effective_scopes(),
-        }
+        let token_id = record.token.token_id;
+        let presented = Presented::Token {
+            token_id,
+            secret_id,
+        };
+        Self::by_grant(presented, record)
     }
 
     /// Returns who stands behind what it began by this active token, whichever value it
     /// presented then.
     pub(super) fn standing_by_token(record: &Record) -> Self {
+        let presented = Presented::Before(Some(record.token.token_id));
+        Self::by_grant(presented, record)
+    }
+
+    /// Returns who acts by what a token was granted.
+    fn by_grant(presented: Presented, record: &Record) -> Self {
         Self {
-            presented: Presented::Before(Some(record.token.token_id)),
-            ..Self::of(record, SecretId::from(uuid::Uuid::nil()))
+            presented,
+            tenant_id: record.token.tenant_id.clone(),
+            user_id: record.token.owner.as_ref().map(|owner| owner.user_id),
+            role: record.token.role(),
+            scopes: record.effective_scopes(),
         }
     }
 
