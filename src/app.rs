@@ -128,6 +128,7 @@ impl App {
         let mut vital = self.vital;
         let following = health::follow(readiness.clone(), Arc::clone(&self.authority));
         let following = vital.spawn("health", following);
+        vital.spawn("memory", self.authority.keep_answers());
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
         let (calls, connections) = (Arc::clone(&sources.calls), Arc::clone(&sources.connections));
@@ -254,7 +255,8 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let keyring = Keyring::load(&directory, create, &*entropy)?;
     let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
     let reload = config.schedule().reload_keyring;
-    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher)
+    let memory = config.memory();
+    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher, memory)
         .await?
         .trusting(config.trusts(), Arc::new(Fetcher::default()));
     authority.warn_of_missing_keys().await?;

@@ -26,13 +26,15 @@ pub use self::file::read_text;
 pub use self::given::{Flag, Origin};
 pub use self::problems::Problems;
 pub use self::sections::{
-    Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Secret, Server, Telemetry, Usage,
+    Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Secret, Server,
+    Telemetry, Usage,
 };
 pub use self::trusts::Trust;
 
 use self::given::{Given, Raw};
 use self::schema::{Key, Section};
 use crate::authority::{hasher, sweeper};
+use crate::coherence;
 use crate::housekeeping::Schedule;
 use crate::rpc;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// What those who watch over the server are told.
     pub ops: Ops,
+    /// Answers from memory.
+    pub coherence: Coherence,
     /// How long what is dead is kept.
     pub retention: Retention,
     /// How the uses of tokens are kept.
@@ -130,6 +134,7 @@ impl Config {
             hashing: reader.section("hashing"),
             limits: reader.section("limits"),
             ops: reader.section("ops"),
+            coherence: reader.section("coherence"),
             retention: reader.section("retention"),
             usage: reader.section("usage"),
             telemetry: reader.section("telemetry"),
@@ -176,6 +181,7 @@ impl Config {
             hashing,
             limits,
             ops,
+            coherence,
             retention,
             usage,
             telemetry,
@@ -192,6 +198,7 @@ impl Config {
             Section::of("hashing", hashing),
             Section::of("limits", limits),
             Section::of("ops", ops),
+            Section::of("coherence", coherence),
             Section::of("retention", retention),
             Section::of("usage", usage),
             Section::of("telemetry", telemetry),
@@ -227,6 +234,16 @@ impl Config {
             cost: self.hashing.cost,
             threads: self.hashing.threads.unwrap_or(default.threads),
             queue: self.hashing.queue,
+        }
+    }
+
+    /// Returns how much memory may take.
+    pub fn memory(&self) -> coherence::Settings {
+        let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        coherence::Settings {
+            bytes: whole(self.coherence.memory_mib.saturating_mul(1024 * 1024)),
+            records: self.coherence.memory_records.map(whole),
+            single_process: self.coherence.single_process,
         }
     }
 

@@ -281,6 +281,34 @@ impl Default for Retention {
     }
 }
 
+/// `[coherence]`: answers from memory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Coherence {
+    /// The mebibytes that memory may take for what is known of tokens, about; about 300 bytes
+    /// a token. 0 has every value looked up in the database.
+    #[schemars(range(max = 1_048_576))]
+    pub memory_mib: u64,
+    /// The tokens' values that memory may hold, beside that; absent, the mebibytes alone
+    /// decide.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub memory_records: Option<u64>,
+    /// Whether this is the only process that uses a PostgreSQL database, so that answers may
+    /// come from memory: another that says so is refused, and one that does not must not
+    /// run. The embedded database is always used by one process alone.
+    pub single_process: bool,
+}
+
+impl Default for Coherence {
+    fn default() -> Self {
+        Self {
+            memory_mib: 256,
+            memory_records: None,
+            single_process: false,
+        }
+    }
+}
+
 /// `[telemetry]`: what is logged and traced.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -44,6 +44,23 @@ pub fn encode(bytes: &[u8], width: usize) -> String {
     reversed.iter().rev().collect()
 }
 
+/// The number that has one digit more than a chunk.
+const CHUNK: u128 = 62u128.pow(10);
+
+/// Writes a number in as many digits as there is room for, which must suffice.
+pub fn write_number(mut number: u128, room: &mut [u8]) {
+    // Ten digits at once: division in 64 bits is cheaper.
+    for chunk in room.rchunks_mut(10) {
+        let mut low = u64::try_from(number % CHUNK).unwrap_or(0);
+        number /= CHUNK;
+        for place in chunk.iter_mut().rev() {
+            let digit = usize::try_from(low % 62).unwrap_or(0);
+            *place = ALPHABET.get(digit).copied().unwrap_or(b'0');
+            low /= 62;
+        }
+    }
+}
+
 /// Decodes into exactly `N` bytes; `None` for a foreign character or a number
 /// that does not fit.
 pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {

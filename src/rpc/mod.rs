@@ -2,6 +2,7 @@
 //! over the wire into a call of a use case, and its result into an answer. Knows
 //! no SQL and decides nothing about tokens.
 
+mod answer;
 pub mod audit;
 mod call;
 pub mod caller;
