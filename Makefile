@@ -1,11 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry oidc check fmt docs proto-baseline
+.PHONY: help build dist quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry oidc check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: ## compile for release
 	cargo build --locked --release
+
+dist: ## compile what is shipped, target/dist/token-authority; some minutes
+	cargo build --locked --profile dist
 
 quickstart: ## the whole story on a fresh temporary database, then keep serving
 	cargo run --locked --release -- quickstart

@@ -13,6 +13,7 @@ mod trusts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub use self::file::read_text;
 pub use self::given::{Flag, Origin};
 pub use self::problems::Problems;
 pub use self::sections::{
-    Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Secret, Server,
-    Telemetry, Usage,
+    Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime, Secret,
+    Server, Telemetry, Usage,
 };
 pub use self::trusts::Trust;
 
@@ -37,6 +38,9 @@ use crate::authority::{hasher, sweeper};
 use crate::coherence;
 use crate::housekeeping::Schedule;
 use crate::rpc;
+
+/// The threads that serve connections, at most.
+const CORES_MAX: usize = 64;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -260,6 +264,18 @@ impl Config {
                 audit_events: retention.audit_days.map(days),
                 period: Duration::from_secs(60 * retention.sweep_minutes),
             },
+        }
+    }
+
+    /// Returns who serves connections.
+    pub fn layout(&self) -> rpc::Layout {
+        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        match self.server.runtime {
+            Runtime::PerCore => {
+                let cores = self.server.cores.unwrap_or_else(all);
+                rpc::Layout::PerCore(cores.min(CORES_MAX))
+            }
+            Runtime::Shared => rpc::Layout::Shared,
         }
     }
 

@@ -36,6 +36,24 @@ pub struct Server {
     /// Kubernetes leaves a pod by default.
     #[schemars(range(max = 3600))]
     pub grace_seconds: u64,
+    /// Which threads serve connections: `per-core`, so many as `cores` says, each with
+    /// connections of its own; or `shared`, those that do all else, for whoever has fewer
+    /// busy connections than cores.
+    pub runtime: Runtime,
+    /// Threads that serve connections where `runtime` is `per-core`; as many as there are
+    /// cores where it is absent.
+    #[schemars(range(min = 1, max = 64))]
+    pub cores: Option<usize>,
+}
+
+/// Which threads serve connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Some of their own.
+    PerCore,
+    /// Those that do all else, too.
+    Shared,
 }
 
 impl Default for Server {
@@ -46,6 +64,8 @@ impl Default for Server {
             reflection: true,
             drain_seconds: 5,
             grace_seconds: 15,
+            runtime: Runtime::PerCore,
+            cores: None,
         }
     }
 }

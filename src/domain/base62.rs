@@ -30,6 +30,14 @@ pub fn is_base62(text: &str) -> bool {
 /// Encodes the bytes in `width` characters, which must suffice: 43 for 32 bytes,
 /// 22 for 16, 6 for 4.
 pub fn encode(bytes: &[u8], width: usize) -> String {
+    if bytes.len() <= size_of::<u128>() {
+        let number = bytes
+            .iter()
+            .fold(0, |n: u128, byte| n << 8 | u128::from(*byte));
+        let mut text = vec![b'0'; width];
+        write_number(number, &mut text);
+        return String::from_utf8(text).unwrap_or_default();
+    }
     let mut number = bytes.to_vec();
     let mut reversed = Vec::with_capacity(width);
     for _ in 0..width {

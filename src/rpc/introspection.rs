@@ -90,7 +90,7 @@ impl Service {
     }
 }
 
-fn question(message: &pb::IntrospectRequest) -> Introspect<'_> {
+pub(super) fn question(message: &pb::IntrospectRequest) -> Introspect<'_> {
     let mut violations = Violations::default();
     Introspect {
         expected_kind: inward::kind("expected_kind", message.expected_kind, &mut violations),
