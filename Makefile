@@ -16,6 +16,9 @@ quickstart: ## the whole story on a fresh temporary database, then keep serving
 test: ## run every test on SQLite and on a throw-away PostgreSQL
 	scripts/test.sh
 
+test-memory: ## run every test with answers from memory, without, and with room for 10 values; 45 minutes
+	for memory in on off 10; do TEST_MEMORY=$$memory scripts/test.sh || exit; done
+
 crash: ## kill the server 200 times on each database; CRASH_SEED=N for other moments
 	CRASH_ROUNDS=200 scripts/with-postgres.sh cargo test --locked --test it crash::
 

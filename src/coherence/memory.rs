@@ -49,6 +49,18 @@ pub(super) struct Memory {
     pub(super) following: tokio::sync::Mutex<()>,
     /// Told when it was dropped.
     pub(super) dropped: Notify,
+    /// The rule that a test breaks, to show that it sees what that prevents.
+    #[cfg(test)]
+    pub(super) broken: Option<Rule>,
+}
+
+/// What keeps a read that raced with a change from being answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It goes to nobody: neither into memory nor to who waits for it.
+    Tag,
+    /// It does not go to who waits for it, who may have come after the change.
+    Join,
 }
 
 /// What only who reads and who follows have.
@@ -108,7 +120,20 @@ impl Memory {
             }),
             following: tokio::sync::Mutex::new(()),
             dropped: Notify::new(),
+            #[cfg(test)]
+            broken: None,
         }
+    }
+
+    #[cfg(test)]
+    fn keeps(&self, rule: Rule) -> bool {
+        self.broken != Some(rule)
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests break rules")]
+    fn keeps(&self, _: Rule) -> bool {
+        true
     }
 
     fn lock(&self) -> Held<'_> {
@@ -372,12 +397,15 @@ impl Batch<'_> {
                 Some(Kept::new(&known.token, verifier, shared))
             });
             let kept: Vec<Kept> = kept.collect();
-            let raced = kept.len() < many
-                || state.drops != self.drops
-                || state.recent.may_have_touched(self.since, key, &kept);
-            if raced {
+            let touched =
+                state.drops != self.drops || state.recent.may_have_touched(self.since, key, &kept);
+            if kept.len() < many || (touched && memory.keeps(Rule::Tag)) {
                 counters.raced.add(1);
-                state.again(key);
+                if kept.len() < many || memory.keeps(Rule::Join) {
+                    state.again(key);
+                } else {
+                    state.tell(key, &Ok(kept.into()));
+                }
                 continue;
             }
             // One that only bcrypt judges would be read again for each value all the same.

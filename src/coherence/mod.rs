@@ -13,6 +13,8 @@ mod intern;
 mod kept;
 mod key;
 mod memory;
+#[cfg(test)]
+mod model;
 mod recent;
 mod records;
 mod source;
