@@ -87,25 +87,28 @@ impl Authority {
         let outcome = answered
             .as_ref()
             .map_or(Outcome::Failed, |(outcome, _)| *outcome);
-        self.counters.introspections.mine().tick(outcome);
+        self.count_introspection(outcome);
         answered.map(|(_, answer)| answer)
     }
 
-    /// As [`introspect`](Self::introspect), if it can be answered at once. Else nothing was
-    /// counted.
+    /// As [`introspect`](Self::introspect), if it can be answered at once. What it came to is
+    /// not [counted](Self::count_introspection).
     pub fn introspect_at_once<R>(
         &self,
         caller: &Caller,
         command: Introspect<'_>,
         made: impl Fn(&Answer<'_>) -> R,
-    ) -> Option<R> {
+    ) -> Option<(Outcome, R)> {
         let (asked, min_revision) = check(caller, &command).ok()?;
         if min_revision.is_some_and(|least| !self.reflects(&least)) {
             return None;
         }
-        let (outcome, answer) = self.judge_at_once(&asked, ChangeNumber(0), &made)?;
+        self.judge_at_once(&asked, ChangeNumber(0), &made)
+    }
+
+    /// Counts what an introspection came to.
+    pub fn count_introspection(&self, outcome: Outcome) {
         self.counters.introspections.mine().tick(outcome);
-        Some(answer)
     }
 
     async fn judge<R>(

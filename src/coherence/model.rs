@@ -2,6 +2,7 @@
 //! its time, and each answer is held against what the store was like. No answer may be as
 //! if a change had not happened that was told to be done before the call began.
 
+mod chance;
 mod world;
 
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,8 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::world::{Chance, Seen, Sim, World};
+use self::chance::Chance;
+use self::world::{Seen, Sim, World};
 use super::Coherence;
 use super::memory::{Memory, Rule};
 use super::records::Capacity;

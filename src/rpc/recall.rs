@@ -1,5 +1,6 @@
 //! Introspections that memory answers.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -9,6 +10,7 @@ use super::answer;
 use super::introspection::question;
 use super::layers::{Asked, Recall};
 use crate::authority::access::{Rpc, may_at_all};
+use crate::authority::counters::Outcome;
 use crate::authority::{Authority, Caller};
 use crate::domain::bounds;
 use crate::pb;
@@ -20,7 +22,8 @@ impl Recall for Arc<Authority> {
         match asked.rpc {
             Rpc::Introspect => {
                 let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
-                one(self, &caller, &message, answer)?;
+                let outcome = one(self, &caller, &message, answer)?;
+                self.count_introspection(outcome);
             }
             Rpc::BatchIntrospect => {
                 let message = pb::BatchIntrospectRequest::decode(asked.message.clone()).ok()?;
@@ -38,12 +41,13 @@ fn one(
     caller: &Caller,
     message: &pb::IntrospectRequest,
     out: &mut BytesMut,
-) -> Option<()> {
+) -> Option<Outcome> {
     // Written when the answer is known, and so once.
-    let out = std::cell::RefCell::new(out);
-    authority.introspect_at_once(caller, question(message), |answer| {
+    let out = RefCell::new(out);
+    let judged = authority.introspect_at_once(caller, question(message), |answer| {
         answer::write(answer, &mut out.borrow_mut());
-    })
+    });
+    judged.map(|(outcome, ())| outcome)
 }
 
 fn many(
@@ -56,12 +60,17 @@ fn many(
         return None;
     }
     let mut response = BytesMut::with_capacity(512);
+    let mut outcomes = Vec::with_capacity(message.requests.len());
     for message in &message.requests {
         response.clear();
-        one(authority, caller, message, &mut response)?;
+        outcomes.push(one(authority, caller, message, &mut response)?);
         answer::write_result(&response, out);
     }
+    // Not before: one that memory does not answer sends all of them the long way.
     let counters = authority.counters();
     counters.batches.observe(message.requests.len());
+    for outcome in outcomes {
+        authority.count_introspection(outcome);
+    }
     Some(())
 }

@@ -55,12 +55,13 @@ fn kept(t: &TestServer) -> u64 {
     recalls(&t.authority, Recall::Kept)
 }
 
-/// Returns how many statements and transactions there were, and how often bcrypt ran.
+/// Returns how many values were looked up in the database, how much was written there, and
+/// how often bcrypt ran.
 fn cost(t: &TestServer) -> (u64, u64, u64) {
     let waits = &t.authority.store_counters().waits;
-    let of = |access| waits.read(access).count();
     let bcrypt = t.authority.counters().bcrypt_verifications.get();
-    (of(Access::Read), of(Access::Write), bcrypt)
+    let read = recalls(&t.authority, Recall::Read);
+    (read, waits.read(Access::Write).count(), bcrypt)
 }
 
 /// Makes tokens of all sorts; returns questions about their values.
@@ -179,7 +180,7 @@ async fn a_flood_of_bad_values_costs_neither_sql_nor_bcrypt(backend: Backend) {
         assert!(server.introspect("acme", value).await.active);
     }
     let wrong = checked(&altered(good.value(), "acme_", 20));
-    let other_secret = used.replace("s3cret/s3cret", "S3cret/s3cret");
+    let other_secret = format!("{}X", &used[..used.len() - 1]);
     let before = cost(&t);
     for number in 0..200 {
         let bad = [

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::chance::{Chance, FromChance};
 use crate::coherence::{Kept, Source};
 use crate::domain::catalog::{Catalog, Draft, ScopeDraft};
 use crate::domain::change::{Change, ChangeNumber, Revision, Version};
-use crate::domain::entropy::{Entropy, EntropyError};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::foreign::{AnyValue, ValueKey};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -24,50 +23,6 @@ use crate::store::{Error, Followed, Known, Logged};
 const TENANTS: usize = 2;
 const USERS: usize = 3;
 const TOKENS: usize = 6;
-
-/// Chance that comes again: SplitMix64.
-#[derive(Clone, Debug)]
-pub(super) struct Chance(u64);
-
-impl Chance {
-    pub(super) fn new(number: u64) -> Self {
-        Self(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    pub(super) fn fork(&mut self) -> Self {
-        Self(self.next())
-    }
-
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    pub(super) fn is_one_of(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
-
-    pub(super) fn moment(&mut self) -> Duration {
-        Duration::from_micros(self.next() % 20_000)
-    }
-}
-
-#[derive(Debug)]
-struct FromChance(Mutex<Chance>);
-
-impl Entropy for FromChance {
-    fn fill(&self, buffer: &mut [u8]) -> Result<(), EntropyError> {
-        let mut chance = self.0.lock().unwrap();
-        buffer.fill_with(|| chance.next().to_le_bytes()[0]);
-        Ok(())
-    }
-}
 
 /// What is answered of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +112,7 @@ fn catalog(version: Version) -> Catalog {
 
 impl World {
     pub(super) fn new(chance: &mut Chance) -> Self {
-        let entropy = FromChance(Mutex::new(chance.fork()));
+        let entropy = FromChance::new(chance);
         let mint = |nth: usize| {
             let prefix = format!("t{}_", nth % TENANTS).parse().unwrap();
             TokenValue::mint(prefix, &entropy).unwrap()
@@ -195,7 +150,7 @@ impl World {
         let free = |nth: &usize| !taken.iter().any(|(value, _)| value == nth);
         let value = (0..self.values.len()).find(free)?;
         let (tenant, user) = (value % TENANTS, chance.below(USERS));
-        let entropy = FromChance(Mutex::new(chance.fork()));
+        let entropy = FromChance::new(chance);
         let token = Token {
             token_id: TokenId::mint(at(1), &entropy).unwrap(),
             tenant_id: tenant_id(tenant),
