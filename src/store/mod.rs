@@ -12,6 +12,7 @@ mod follow;
 mod imports;
 mod introspection;
 mod invites;
+mod kept;
 mod known;
 mod memberships;
 mod migrations;
@@ -173,7 +174,7 @@ impl Store {
     pub fn backend(&self) -> &'static str {
         match *self.db {
             Db::Sqlite { .. } => "SQLite",
-            Db::Postgres(_) => "PostgreSQL",
+            Db::Postgres(..) => "PostgreSQL",
         }
     }
 
@@ -181,7 +182,7 @@ impl Store {
     pub fn is_shared(&self) -> bool {
         match *self.db {
             Db::Sqlite { .. } => false,
-            Db::Postgres(_) => true,
+            Db::Postgres(..) => true,
         }
     }
 

@@ -6,6 +6,7 @@ mod faults;
 mod fingerprints;
 mod follow;
 mod introspection;
+mod kept;
 mod known;
 mod memberships;
 mod replicas;
