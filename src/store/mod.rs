@@ -1,6 +1,7 @@
 //! The only place that names a database. One SQL text serves both; what differs
 //! is in `backend`. Knows no use case and no gRPC.
 
+mod alone;
 mod audit;
 mod backend;
 mod census;
@@ -31,6 +32,7 @@ mod tokens;
 mod users;
 mod uses;
 
+pub use alone::Alone;
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl};
 pub use census::Counted;

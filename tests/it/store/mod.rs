@@ -1,5 +1,6 @@
 //! The store's conformance: every method of it, on both databases.
 
+mod alone;
 mod changes;
 mod epochs;
 mod faults;
