@@ -13,11 +13,10 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::Services;
 use super::cores::{Cores, Given, Load};
 use super::incoming::{Arrival, Incoming};
+use super::layers::{Layered, Recall, Serves};
 use super::limits::Limits;
-use crate::authority::Authority;
 
 /// How often a silent connection is asked whether it lives, and how long it has to
 /// answer: one whose peer vanished gives up its place.
@@ -45,16 +44,19 @@ pub async fn serve(incoming: Incoming, mut cores: Cores<Arrival>) {
 
 /// Serves the connections that a core is given. Once no more come, each is told so, and
 /// finishes its calls; when `cut` is cancelled, each ends where it is.
-pub async fn connections(
+pub async fn connections<S, R>(
     mut given: Given<Arrival>,
-    services: Services,
-    authority: Arc<Authority>,
+    services: Layered<S>,
+    recall: R,
     limits: Limits,
     cut: CancellationToken,
-) {
+) where
+    S: Serves,
+    R: Recall + Send + Sync + 'static,
+{
     let core = Arc::new(Core {
         services,
-        authority,
+        recall,
         http2: http2(&limits),
         ending: CancellationToken::new(),
         // Of its own: else all cores would contend for one lock.
@@ -91,9 +93,9 @@ fn http2(limits: &Limits) -> Builder<TokioExecutor> {
 }
 
 /// What all connections of a core share.
-struct Core {
-    services: Services,
-    authority: Arc<Authority>,
+struct Core<S, R> {
+    services: Layered<S>,
+    recall: R,
     http2: Builder<TokioExecutor>,
     /// Cancelled when connections are to finish.
     ending: CancellationToken,
@@ -101,7 +103,11 @@ struct Core {
     cut: CancellationToken,
 }
 
-impl Core {
+impl<S, R> Core<S, R>
+where
+    S: Serves,
+    R: Recall + Send + Sync + 'static,
+{
     /// Serves a connection until it ends.
     async fn connection(self: Arc<Self>, arrival: Arrival, load: Load) {
         let _load = load;
@@ -114,7 +120,7 @@ impl Core {
         };
         let service = service_fn(|request: Request<Received>| {
             let core = Arc::clone(&self);
-            async move { core.services.answer(&core.authority, request).await }
+            async move { core.services.answer(&core.recall, request).await }
         });
         let mut served = pin!(self.http2.serve_connection(stream, service));
         let (ending, cut) = (self.ending.child_token(), self.cut.child_token());

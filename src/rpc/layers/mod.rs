@@ -107,6 +107,25 @@ impl<S> tower::Layer<S> for Layers {
 /// A call that is being answered.
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
+/// What may stand within [`Layers`]: whatever serves all calls, and is always ready.
+pub trait Serves:
+    tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// A service within [`Layers`].
 #[derive(Clone, Debug)]
 pub struct Layered<S> {

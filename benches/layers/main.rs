@@ -1,9 +1,12 @@
 //! What an introspection costs beside what memory and the network do: allocations and time
 //! of the way through our layers, and of tonic's own way to a service that answers the same
 //! without any layer of ours. `cargo bench --bench layers`; with a way's name and a number
-//! it goes that way so often and prints nothing, for valgrind.
+//! it goes that way so often and prints nothing, for valgrind; with `serve`, a way's name,
+//! a layout (threads, or `shared`) and a port it serves that way.
 
-use std::convert::Infallible;
+mod same;
+mod serve;
+
 use std::error::Error;
 use std::future::poll_fn;
 use std::io::Write as _;
@@ -12,54 +15,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Frame;
 use prost::Message as _;
 use prost::bytes::{BufMut as _, Bytes, BytesMut};
 use token_authority::authority::access::Rpc;
 use token_authority::domain::entropy::OsEntropy;
-use token_authority::pb;
-use token_authority::pb::introspection_service_server::{
-    IntrospectionService, IntrospectionServiceServer,
-};
+use token_authority::pb::introspection_service_server::IntrospectionServiceServer;
 use token_authority::rpc::Limits;
-use token_authority::rpc::layers::{Asked, Layered, Layers, Recall, Reply};
+use token_authority::rpc::layers::{Layered, Layers, Reply};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
+use tonic::Status;
 use tonic::service::Routes;
-use tonic::{Status, async_trait};
 use tower::{Layer as _, Service as _};
 
-/// A service that answers the same to everybody.
-struct Same(pb::IntrospectResponse);
-
-#[async_trait]
-impl IntrospectionService for Same {
-    async fn introspect(
-        &self,
-        _: tonic::Request<pb::IntrospectRequest>,
-    ) -> Result<tonic::Response<pb::IntrospectResponse>, Status> {
-        Ok(tonic::Response::new(self.0.clone()))
-    }
-
-    async fn batch_introspect(
-        &self,
-        _: tonic::Request<pb::BatchIntrospectRequest>,
-    ) -> Result<tonic::Response<pb::BatchIntrospectResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-}
-
-/// Memory that reads the question as it is read, and answers the same to everybody.
-struct Known(pb::IntrospectResponse);
-
-impl Recall for Known {
-    fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
-        pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
-        self.0.encode(answer).ok()
-    }
-}
+use self::same::{Known, Nobody, Same, answer, question};
 
 /// A body of one frame.
 struct One(Option<Bytes>);
@@ -77,39 +48,6 @@ impl http_body::Body for One {
 
     fn is_end_stream(&self) -> bool {
         self.0.is_none()
-    }
-}
-
-fn question() -> pb::IntrospectRequest {
-    pb::IntrospectRequest {
-        token: "ody_0123456789AB0123456789012345678901234567890123456789012012abcd".into(),
-        tenant_id: "odysseus".into(),
-        required_scopes: vec!["agents:read".into()],
-        ..Default::default()
-    }
-}
-
-fn answer() -> pb::IntrospectResponse {
-    let time = Some(prost_types::Timestamp {
-        seconds: 1_700_000_000,
-        nanos: 0,
-    });
-    pb::IntrospectResponse {
-        allowed: true,
-        active: true,
-        token_id: "tok_0123456789012345678901".into(),
-        tenant_id: "odysseus".into(),
-        user_id: "usr_0123456789012345678901".into(),
-        user_external_id: "alice@example.com".into(),
-        user_role: 1,
-        kind: 1,
-        name: "laptop".into(),
-        scopes: vec!["agents:read".into(), "agents:write".into()],
-        create_time: time,
-        expire_time: time,
-        revision: "0123456789012345678901.123456".into(),
-        evaluate_time: time,
-        ..Default::default()
     }
 }
 
@@ -165,26 +103,6 @@ struct Ways {
     message: Bytes,
 }
 
-/// Nothing goes the long way.
-#[derive(Clone)]
-struct Nobody;
-
-impl tower::Service<Request<Body>> for Nobody {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
-        std::future::ready(Ok(response))
-    }
-}
-
 impl Ways {
     fn new() -> Self {
         let mut message = BytesMut::new();
@@ -233,6 +151,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = runtime::Builder::new_current_thread().build()?;
     let mut ways = Ways::new();
     let given: Vec<String> = std::env::args().collect();
+    if let [_, serve, way, layout, port] = &given[..]
+        && serve == "serve"
+    {
+        return serve::serve(way, layout, port.parse()?);
+    }
     if let [_, name, calls] = &given[..] {
         let way = WAYS.iter().find(|(_, known)| known == name);
         let (way, _) = way.ok_or("no such way")?;
