@@ -16,6 +16,7 @@ use crate::authority::bootstrap::OPERATOR_TTL;
 use crate::authority::hasher::Hasher;
 use crate::authority::keyring::{Keyring, create_private_directory, write_private};
 use crate::authority::{self, Authority};
+use crate::coherence::Allowance;
 use crate::config::{self, Config};
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
@@ -278,12 +279,25 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let keyring = Keyring::load(&directory, create, &*entropy)?;
     let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
     let reload = config.schedule().reload_keyring;
-    let memory = config.memory();
+    let memory = allowance(config, &store).await?;
     let authority = Authority::start(store, clock, entropy, keyring, reload, hasher, memory)
         .await?
         .trusting(config.trusts(), Arc::new(Fetcher::default()));
     authority.warn_of_missing_keys().await?;
     Ok(authority)
+}
+
+/// Returns what memory needs, where no other process changes what it holds.
+async fn allowance(config: &Config, store: &Store) -> Result<Option<Allowance>, BoxError> {
+    let alone = !store.is_shared() || config.coherence.single_process;
+    let Some(settings) = config.memory().filter(|_| alone) else {
+        return Ok(None);
+    };
+    let alone = store.hold_alone().await.map_err(|source| NotOpened {
+        key: "coherence.single_process",
+        source,
+    })?;
+    Ok(Some(Allowance { settings, alone }))
 }
 
 /// The store that a key names was not opened.

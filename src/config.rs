@@ -241,14 +241,14 @@ impl Config {
         }
     }
 
-    /// Returns how much memory may take.
-    pub fn memory(&self) -> coherence::Settings {
+    /// Returns how much memory may take, if it is to be used where it may.
+    pub fn memory(&self) -> Option<coherence::Settings> {
         let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        coherence::Settings {
-            bytes: whole(self.coherence.memory_mib.saturating_mul(1024 * 1024)),
+        let mebibytes = Some(self.coherence.memory_mib).filter(|mebibytes| *mebibytes > 0);
+        mebibytes.map(|mebibytes| coherence::Settings {
+            bytes: whole(mebibytes.saturating_mul(1024 * 1024)),
             records: self.coherence.memory_records.map(whole),
-            single_process: self.coherence.single_process,
-        }
+        })
     }
 
     /// Returns how often each chore is done.

@@ -72,7 +72,7 @@ use self::upgrade::Upgrades;
 use self::usage::Uses;
 use self::verify::InFlight;
 use crate::call_span;
-use crate::coherence::{self, Coherence};
+use crate::coherence::{Allowance, Coherence};
 use crate::domain::base62;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::entropy::{self, Entropy};
@@ -164,9 +164,13 @@ impl Authority {
         keyring: Keyring,
         reload_period: Duration,
         hasher: Hasher,
-        memory: coherence::Settings,
+        memory: Option<Allowance>,
     ) -> Result<Self, Error> {
         let drawn: [u8; 16] = entropy::bytes(&*entropy)?;
+        let waits = memory.as_ref().is_some_and(|memory| memory.alone.may_end());
+        if waits {
+            replica::outlast(&store, clock.now(), reload_period).await?;
+        }
         store.insert_head(&base62::encode(&drawn, 22)).await?;
         let head = store.get_head().await?;
         let store = Arc::new(store);
@@ -213,7 +217,9 @@ impl Authority {
             self.begun.close();
             self.begun.wait().await;
             let flushed = self.flush_usage().await;
-            self.leave().await.and(flushed)
+            let left = self.leave().await.and(flushed);
+            self.coherence.release().await;
+            left
         };
         let before = until.checked_sub(CLOSING).unwrap_or(until);
         let done = timeout_at(before, last).await;

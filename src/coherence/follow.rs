@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::lease::{BEAT, since_boot};
 use super::memory::Memory;
 use super::source::Source;
 use super::{Coherence, Failure};
@@ -48,7 +49,7 @@ impl<S: Source> Coherence<S> {
     }
 
     /// Applies what follows the last change that was applied; returns the log's head.
-    async fn follow_once(&self, memory: &Memory) -> Result<ChangeNumber, store::Error> {
+    async fn follow_once(&self, memory: &Memory<S::Hold>) -> Result<ChangeNumber, store::Error> {
         let applied = memory.applied();
         let mut followed = match self.store.changes(applied, NUMBERS).await {
             Ok(followed) => followed,
@@ -79,27 +80,79 @@ impl<S: Source> Coherence<S> {
         }
     }
 
-    /// Keeps memory in use as long as the process runs: loads which values there are, and
-    /// begins anew after everything was dropped.
+    /// Keeps memory in use as long as the process runs: loads which values there are, asks
+    /// whether the store is held alone, and begins anew after everything was dropped.
     pub async fn keep(self: Arc<Self>) {
         let Some(memory) = &self.memory else {
             return std::future::pending().await;
         };
+        let mut told = false;
         loop {
             match self.begin(memory).await {
-                Ok(()) => memory.dropped.notified().await,
+                Ok(()) => {
+                    told = false;
+                    self.hold_on(memory).await;
+                }
                 Err(failure) => {
-                    tracing::warn!(
-                        error = &failure as &dyn std::error::Error,
-                        "memory can't be used yet: answers come from the store"
-                    );
+                    // What stays wrong is told once.
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(
+                            error = &failure as &dyn std::error::Error,
+                            "memory can't be used: answers come from the store"
+                        );
+                    }
                     tokio::time::sleep(AGAIN).await;
                 }
             }
         }
     }
 
-    async fn begin(&self, memory: &Memory) -> Result<(), Failure> {
+    /// Lasts until memory was dropped, or may have to be: then it is.
+    async fn hold_on(&self, memory: &Memory<S::Hold>) {
+        loop {
+            let beat = async {
+                if memory.lease.may_end() {
+                    tokio::time::sleep(BEAT).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = memory.dropped.notified() => return,
+                () = beat => {
+                    if let Err(error) = self.beat(memory).await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the database is not held alone: answers come from it"
+                        );
+                        memory.lease.end();
+                        memory.distrust(&self.counters);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks whether the store is still held, or holds it anew.
+    async fn beat(&self, memory: &Memory<S::Hold>) -> Result<(), store::Error> {
+        let mut hold = memory.lease.hold.lock().await;
+        let asked = since_boot();
+        // Gone, should this not come to its end.
+        let mut held = match hold.take() {
+            Some(held) => held,
+            None => self.store.hold().await?,
+        };
+        S::beat(&mut held).await?;
+        *hold = Some(held);
+        memory.lease.renew(asked);
+        Ok(())
+    }
+
+    async fn begin(&self, memory: &Memory<S::Hold>) -> Result<(), Failure> {
+        if memory.lease.may_end() && !memory.lease.lasts() {
+            self.beat(memory).await?;
+        }
         if !memory.is_trusted() {
             let _one = memory.following.lock().await;
             let head = self.store.head().await?;
@@ -113,7 +166,7 @@ impl<S: Source> Coherence<S> {
 
     /// Loads which values there are, in one snapshot. What is created later is added as
     /// the log is followed; both begin before this does.
-    pub(super) async fn load(&self, memory: &Memory) -> Result<(), Failure> {
+    async fn load(&self, memory: &Memory<S::Hold>) -> Result<(), Failure> {
         let drops = memory.drops();
         let each = self.store.each_key(|key| memory.add_to_filter(key));
         each.await?;

@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::intern::Interner;
 use super::kept::Kept;
 use super::key::{Digests, Key};
+use super::lease::Lease;
 use super::recent::{Recent, Touch};
 use super::records::{Capacity, Hand, Records};
 use crate::domain::catalog::Catalog;
@@ -36,10 +37,12 @@ pub(super) type Told = Result<Arc<[Kept]>, Failure>;
 
 /// What is in memory.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct Memory<H> {
     pub(super) records: Records,
     pub(super) filter: Filter,
     pub(super) digests: Digests,
+    /// Until when no other process changes what it holds.
+    pub(super) lease: Lease<H>,
     /// Whether answers may come from it.
     trusted: AtomicBool,
     /// The number of the last change that was applied.
@@ -89,8 +92,8 @@ struct Flight {
 }
 
 /// What one statement is to read. Dropped, it leaves nobody waiting.
-pub(super) struct Batch<'a> {
-    memory: &'a Memory,
+pub(super) struct Batch<'a, H> {
+    memory: &'a Memory<H>,
     /// What was applied when it began.
     since: ChangeNumber,
     drops: u64,
@@ -100,13 +103,14 @@ pub(super) struct Batch<'a> {
 /// A tenant's catalog that was read because none of its version was known.
 pub(super) type ReadCatalog = (TenantId, Version, Catalog);
 
-impl Memory {
+impl<H> Memory<H> {
     /// Returns an empty memory of a store whose head was read just now.
-    pub(super) fn new(capacity: Capacity, head: ChangeNumber) -> Self {
+    pub(super) fn new(capacity: Capacity, head: ChangeNumber, lease: Lease<H>) -> Self {
         Self {
             records: Records::new(capacity),
             filter: Filter::default(),
             digests: Digests::default(),
+            lease,
             trusted: AtomicBool::new(true),
             applied: AtomicI64::new(head.0),
             state: Mutex::new(State {
@@ -136,7 +140,7 @@ impl Memory {
         true
     }
 
-    fn lock(&self) -> Held<'_> {
+    fn lock(&self) -> Held<'_, H> {
         Held {
             // Where a panic left it half done, nothing is trusted until all is dropped.
             state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
@@ -146,7 +150,7 @@ impl Memory {
 
     /// Returns whether answers may come from it.
     pub(super) fn is_trusted(&self) -> bool {
-        self.trusted.load(Ordering::Acquire)
+        self.trusted.load(Ordering::Acquire) && self.lease.lasts()
     }
 
     /// Returns the number of the last change that was applied.
@@ -191,7 +195,7 @@ impl Memory {
     }
 
     /// Takes what is to be read next; without anything, the task that reads is done.
-    pub(super) fn next(&self) -> Option<Batch<'_>> {
+    pub(super) fn next(&self) -> Option<Batch<'_, H>> {
         let mut state = self.lock();
         let mut wanted = Vec::new();
         while wanted.len() < BATCH {
@@ -338,12 +342,12 @@ impl Memory {
 }
 
 /// The lock.
-struct Held<'a> {
+struct Held<'a, H> {
     state: MutexGuard<'a, State>,
-    memory: &'a Memory,
+    memory: &'a Memory<H>,
 }
 
-impl Deref for Held<'_> {
+impl<H> Deref for Held<'_, H> {
     type Target = State;
 
     fn deref(&self) -> &State {
@@ -351,13 +355,13 @@ impl Deref for Held<'_> {
     }
 }
 
-impl DerefMut for Held<'_> {
+impl<H> DerefMut for Held<'_, H> {
     fn deref_mut(&mut self) -> &mut State {
         &mut self.state
     }
 }
 
-impl Drop for Held<'_> {
+impl<H> Drop for Held<'_, H> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.memory.trusted.store(false, Ordering::Release);
@@ -366,7 +370,7 @@ impl Drop for Held<'_> {
     }
 }
 
-impl Batch<'_> {
+impl<H> Batch<'_, H> {
     /// Gives what was read to who waits for it, and to memory; what a change may have
     /// touched since, to nobody: it is read again.
     pub(super) fn land(
@@ -437,7 +441,7 @@ impl Batch<'_> {
     }
 }
 
-impl Drop for Batch<'_> {
+impl<H> Drop for Batch<'_, H> {
     fn drop(&mut self) {
         if self.wanted.is_empty() {
             return;

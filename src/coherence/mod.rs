@@ -12,6 +12,7 @@ mod follow;
 mod intern;
 mod kept;
 mod key;
+mod lease;
 mod memory;
 #[cfg(test)]
 mod model;
@@ -20,6 +21,7 @@ mod records;
 mod source;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -27,13 +29,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::counters::{Counters, Eviction, Recall};
 pub use self::kept::{Grant, Kept, Owner, Tenant};
+pub use self::lease::LASTS;
+use self::lease::Lease;
 use self::memory::{Batch, Memory, Told};
 use self::records::Capacity;
 pub use self::source::Source;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::foreign::{AnyValue, ForeignValue, ValueKey};
 use crate::domain::introspection::Record;
-use crate::store::{self, Store};
+use crate::store::{self, Alone, Store};
 
 /// The tasks that read at once, at most: what comes meanwhile is read together.
 const READERS: usize = 4;
@@ -41,12 +45,19 @@ const READERS: usize = 4;
 /// How much memory may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The bytes, about; 0 has every value read from the store.
+    /// The bytes, about.
     pub bytes: usize,
     /// The values, if their number is bounded, too.
     pub records: Option<usize>,
-    /// Whether this is the only process that uses a database which several could use.
-    pub single_process: bool,
+}
+
+/// What memory needs to be used at all.
+#[derive(Debug)]
+pub struct Allowance {
+    /// How much it may take.
+    pub settings: Settings,
+    /// What keeps other processes from changing what it holds.
+    pub alone: Alone,
 }
 
 /// Why what is known of a value could not be read.
@@ -97,11 +108,11 @@ pub struct Size {
 /// What is known of presented values: from memory, where that may be used, else from the
 /// store.
 #[derive(Debug)]
-pub struct Coherence<S = Store> {
+pub struct Coherence<S: Source = Store> {
     store: Arc<S>,
     /// Where the store is waited for: its connections stay with the runtime that made them.
     runtime: Handle,
-    memory: Option<Memory>,
+    memory: Option<Memory<S::Hold>>,
     counters: Counters,
 }
 
@@ -109,21 +120,35 @@ pub struct Coherence<S = Store> {
 pub type Read = (ChangeNumber, Arc<[Kept]>);
 
 impl Coherence {
-    /// Starts to follow a store whose head was read just now. Memory is used where no
-    /// other process changes what it holds.
-    pub fn start(store: Arc<Store>, head: ChangeNumber, settings: Settings) -> Self {
-        let alone = !store.is_shared() || settings.single_process;
-        let capacity = Capacity {
-            bytes: settings.bytes,
-            records: settings.records.unwrap_or(usize::MAX),
-        };
-        let memory = (alone && settings.bytes > 0).then(|| Memory::new(capacity, head));
+    /// Starts to follow a store whose head was read just now, and that was held alone
+    /// before. Without an allowance, memory is not used.
+    pub fn start(store: Arc<Store>, head: ChangeNumber, allowance: Option<Allowance>) -> Self {
+        let memory = allowance.map(|Allowance { settings, alone }| {
+            let capacity = Capacity {
+                bytes: settings.bytes,
+                records: settings.records.unwrap_or(usize::MAX),
+            };
+            let may_end = alone.may_end();
+            // Until its first beat it is not known since when it is held.
+            let lease = Lease::new(alone, may_end, Duration::ZERO);
+            Memory::new(capacity, head, lease)
+        });
         Self::with(store, memory)
+    }
+
+    /// Gives the store up, for other processes to hold.
+    pub async fn release(&self) {
+        if let Some(memory) = &self.memory {
+            memory.lease.end();
+            if let Some(alone) = memory.lease.hold.lock().await.take() {
+                alone.release().await;
+            }
+        }
     }
 }
 
 impl<S: Source> Coherence<S> {
-    fn with(store: Arc<S>, memory: Option<Memory>) -> Self {
+    fn with(store: Arc<S>, memory: Option<Memory<S::Hold>>) -> Self {
         Self {
             store,
             runtime: Handle::current(),
@@ -250,7 +275,7 @@ impl<S: Source> Coherence<S> {
     }
 
     /// Has a value read, with those that others want meanwhile.
-    async fn want(self: &Arc<Self>, memory: &Memory, wanted: &ValueKey) -> Told {
+    async fn want(self: &Arc<Self>, memory: &Memory<S::Hold>, wanted: &ValueKey) -> Told {
         let (tell, told) = oneshot::channel();
         if memory.want(wanted, tell, READERS, &self.counters) {
             let reading = Arc::clone(self);
@@ -276,8 +301,8 @@ impl<S: Source> Coherence<S> {
 
     async fn read_batch(
         &self,
-        memory: &Memory,
-        batch: &Batch<'_>,
+        memory: &Memory<S::Hold>,
+        batch: &Batch<'_, S::Hold>,
     ) -> Result<(Vec<memory::Found>, Vec<memory::ReadCatalog>), store::Error> {
         let lookups = batch.wanted.iter().filter_map(|(_, wanted)| match wanted {
             ValueKey::Lookup(lookup) => Some(lookup.clone()),
@@ -332,7 +357,7 @@ impl<S: Source> Coherence<S> {
     }
 }
 
-impl Memory {
+impl<H> Memory<H> {
     /// Returns the hints that a foreign value may be found by; `None` before all are known.
     fn hints_of(&self, value: &ForeignValue) -> Option<Vec<ValueKey>> {
         if !self.filter.is_complete() {

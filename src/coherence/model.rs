@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use self::chance::Chance;
 use self::world::{Seen, Sim, World};
 use super::Coherence;
+use super::lease::Lease;
 use super::memory::{Memory, Rule};
 use super::records::Capacity;
 use crate::domain::change::ChangeNumber;
@@ -103,7 +104,8 @@ fn run(number: u64, broken: Option<Rule>) -> (Vec<String>, u64) {
             bytes: usize::MAX,
             records: if chance.is_one_of(3) { 2 } else { 100 },
         };
-        let mut memory = Memory::new(capacity, ChangeNumber(0));
+        let lease = Lease::new((), false, Duration::ZERO);
+        let mut memory = Memory::new(capacity, ChangeNumber(0), lease);
         memory.broken = broken;
         let coherence = Arc::new(Coherence::with(Arc::clone(&sim), Some(memory)));
         let keeping = tokio::spawn(Arc::clone(&coherence).keep());
@@ -171,7 +173,8 @@ async fn calls_for_one_value_are_read_together() {
         bytes: usize::MAX,
         records: 100,
     };
-    let memory = Memory::new(capacity, ChangeNumber(0));
+    let lease = Lease::new((), false, Duration::ZERO);
+    let memory = Memory::new(capacity, ChangeNumber(0), lease);
     let coherence = Arc::new(Coherence::with(Arc::clone(&sim), Some(memory)));
     let (value, other) = (sim.nth_value(0), sim.nth_value(1));
     let mut all = JoinSet::new();

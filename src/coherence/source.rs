@@ -6,13 +6,22 @@ use crate::domain::foreign::ValueKey;
 use crate::domain::ids::{TenantId, TokenId};
 use crate::domain::introspection::{Record, Verifier};
 use crate::domain::value::Lookup;
-use crate::store::{Error, Followed, Known, Store};
+use crate::store::{Alone, Error, Followed, Known, Store};
 
 /// The keys that are read at once, at most.
 const KEYS: u32 = 20_000;
 
 /// What records are read from, and what log is followed. Each is one look, at one moment.
 pub trait Source: Send + Sync + 'static {
+    /// What keeps other processes from changing it.
+    type Hold: std::fmt::Debug + Send + Sync + 'static;
+
+    /// Keeps other processes from changing it.
+    fn hold(&self) -> impl Future<Output = Result<Self::Hold, Error>> + Send;
+
+    /// Asks whether it is still held; an error means that it never is again.
+    fn beat(hold: &mut Self::Hold) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Reads the log's head.
     fn head(&self) -> impl Future<Output = Result<Revision, Error>> + Send;
 
@@ -69,6 +78,16 @@ pub trait Source: Send + Sync + 'static {
 }
 
 impl Source for Store {
+    type Hold = Alone;
+
+    async fn hold(&self) -> Result<Alone, Error> {
+        self.hold_alone().await
+    }
+
+    async fn beat(hold: &mut Alone) -> Result<(), Error> {
+        hold.beat().await
+    }
+
     async fn head(&self) -> Result<Revision, Error> {
         self.get_head().await
     }

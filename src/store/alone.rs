@@ -105,6 +105,11 @@ impl Session {
 }
 
 impl Alone {
+    /// Returns whether it may end while the process lives.
+    pub fn may_end(&self) -> bool {
+        matches!(self.held, Held::Session(_))
+    }
+
     /// Asks whether the database is still held, and waits a second at most. After a failure,
     /// or a call that was not waited for to its end, it never is again: the lock may have
     /// been another's meanwhile.

@@ -377,6 +377,16 @@ impl Sim {
 }
 
 impl Source for Sim {
+    type Hold = ();
+
+    async fn hold(&self) -> Result<(), Error> {
+        self.look(|_| ()).await
+    }
+
+    async fn beat((): &mut ()) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn head(&self) -> Result<Revision, Error> {
         self.look(World::head).await
     }
