@@ -3,6 +3,7 @@
 
 mod audit;
 mod backend;
+mod bench;
 mod census;
 mod changes;
 mod counters;
@@ -30,6 +31,7 @@ mod uses;
 
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl};
+pub use bench::TEN;
 pub use census::Counted;
 pub use changes::Epoch;
 pub use counters::{Access, Connections, Counters, Fault};
@@ -60,6 +62,7 @@ use tracing::Instrument as _;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        bench::STATEMENTS,
         census::STATEMENTS,
         changes::STATEMENTS,
         fingerprints::STATEMENTS,
