@@ -2,6 +2,7 @@
 
 mod address;
 mod audit;
+mod bench;
 mod catalog;
 mod change;
 mod config;
@@ -154,6 +155,14 @@ enum Command {
         #[command(flatten)]
         client: ClientArguments,
     },
+    /// Measures servers of its own beside a service that does nothing; takes minutes
+    ///
+    /// It makes a store, fills it, starts a server on it, asks, and holds every answer to
+    /// what it must be. It exits with 1 where one is wrong, and not where a bar is missed.
+    Bench(bench::Arguments),
+    /// Serves what `bench` measures beside: a service that does nothing
+    #[command(hide = true)]
+    BenchNoop(bench::NoopArguments),
     /// Prints the completions of a shell
     Completions {
         /// The shell
@@ -245,6 +254,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 question.run(session).await
             });
         }
+        Command::Bench(arguments) => arguments.run(),
+        Command::BenchNoop(arguments) => arguments.run(),
         Command::Completions { shell } => print(&completions(shell)).map_err(BoxError::from),
         Command::Docs {
             document: Document::Errors,

@@ -4,6 +4,7 @@
 mod alone;
 mod audit;
 mod backend;
+mod bench;
 mod census;
 mod changes;
 mod counters;
@@ -35,6 +36,7 @@ mod uses;
 pub use alone::Alone;
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl};
+pub use bench::TEN;
 pub use census::Counted;
 pub use changes::Epoch;
 pub use counters::{Access, Connections, Counters, Fault};
@@ -67,6 +69,7 @@ use tracing::Instrument as _;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         audit::STATEMENTS,
+        bench::STATEMENTS,
         census::STATEMENTS,
         changes::STATEMENTS,
         fingerprints::STATEMENTS,

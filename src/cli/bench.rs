@@ -1,0 +1,275 @@
+//! `bench`: what is measured, and how it is told.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::output::table;
+use super::print;
+use super::progress::Progress;
+use crate::app::BoxError;
+use crate::bench::{self, Creates, Layout, Noop, Report, Scenario, Settings, Watch};
+
+/// What is measured, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// What: a row of the budget in docs/performance.md, or the load that the flags describe
+    #[arg(value_enum, default_value = "load")]
+    scenario: Named,
+    /// How many tokens there are
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
+    tokens: Option<u64>,
+    /// Of how many tenants
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    tenants: u64,
+    /// What values and load are drawn from
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Connections
+    #[arg(long)]
+    connections: Option<usize>,
+    /// Calls at once on each
+    #[arg(long)]
+    streams: Option<usize>,
+    /// Threads that ask
+    #[arg(long, default_value = "1")]
+    threads: usize,
+    /// Calls a second, begun whatever comes back; as many as are answered without
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Tokens in a call
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=120))]
+    batch: Option<u32>,
+    /// Which share of calls is of values that nobody was given, 0 to 1
+    #[arg(long, default_value = "0", value_parser = permille)]
+    unknown: u32,
+    /// Which share of calls is of values with a wrong secret
+    #[arg(long, default_value = "0", value_parser = permille)]
+    wrong: u32,
+    /// Which share of calls is of values that are of no right form
+    #[arg(long, default_value = "0", value_parser = permille)]
+    malformed: u32,
+    /// Create so many tokens a second beside the load
+    #[arg(long, conflicts_with = "create_flood")]
+    creates_per_second: Option<f64>,
+    /// Create tokens beside the load as fast as values are hashed
+    #[arg(long)]
+    create_flood: bool,
+    /// Revoke so many of them a second; each must be inactive at once
+    #[arg(long, default_value = "0")]
+    revokes_per_second: f64,
+    /// How long each round is counted: `2s`
+    #[arg(long, value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Rounds, of which the median is told
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// How the threads that serve are laid out, the server's and the no-op's
+    #[arg(long, value_enum, default_value = "per-core")]
+    runtime: NamedLayout,
+    /// How many threads the no-op has; as many as there are cores without
+    #[arg(long)]
+    cores: Option<usize>,
+    /// Where the store is made
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+    /// A file that holds the `postgres://` URL of an empty database
+    #[arg(long, value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+    /// A key of the server's configuration: `hashing.cost=10`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print Markdown, as docs/performance.md has it
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// What the service that does nothing is started with.
+#[derive(Debug, clap::Args)]
+pub(super) struct NoopArguments {
+    #[arg(long, value_enum)]
+    layout: NamedLayout,
+    #[arg(long)]
+    cores: usize,
+    #[arg(long)]
+    answer: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Named {
+    /// The load that the flags describe, beside the no-op's
+    Load,
+    /// Hot tokens against the no-op of the same runtimes
+    P1,
+    /// Hot tokens against the no-op of one runtime for all threads
+    P2,
+    /// Hot tokens, 100 in a call
+    P3,
+    /// Tokens in no memory against a bare read of the store
+    P4,
+    /// What a token takes in memory, of a million
+    P5,
+    /// Until each token has been introspected after a restart
+    P6,
+    /// Hot tokens at half load while tokens are created, against without
+    P8,
+    /// Hot tokens with one call in a hundred traced, against none
+    P9,
+    /// Hot tokens of a million against of a thousand; a late page of a list against the first
+    P10,
+    /// Hot tokens beside values that are none
+    Flood,
+    /// A million hot tokens: memory, start and calls
+    Million,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NamedLayout {
+    /// A runtime for each core
+    PerCore,
+    /// One for all
+    Shared,
+}
+
+impl From<NamedLayout> for Layout {
+    fn from(named: NamedLayout) -> Self {
+        match named {
+            NamedLayout::PerCore => Self::PerCore,
+            NamedLayout::Shared => Self::Shared,
+        }
+    }
+}
+
+impl Arguments {
+    /// Measures, and prints what was found.
+    pub(super) fn run(self) -> Result<(), BoxError> {
+        super::forbid_core_dumps();
+        let (json, markdown) = (self.json, self.markdown);
+        let report = bench::run(&self.settings(), &Shown::default())?;
+        if json {
+            let mut text = serde_json::to_string_pretty(&report)?;
+            text.push('\n');
+            print(&text)?;
+        } else if markdown {
+            print(&report.markdown())?;
+        } else {
+            print(&text(&report))?;
+        }
+        Ok(())
+    }
+
+    fn settings(self) -> Settings {
+        Settings {
+            scenario: match self.scenario {
+                Named::Load => Scenario::Load,
+                Named::P1 => Scenario::P1,
+                Named::P2 => Scenario::P2,
+                Named::P3 => Scenario::P3,
+                Named::P4 => Scenario::P4,
+                Named::P5 => Scenario::P5,
+                Named::P6 => Scenario::P6,
+                Named::P8 => Scenario::P8,
+                Named::P9 => Scenario::P9,
+                Named::P10 => Scenario::P10,
+                Named::Flood => Scenario::Flood,
+                Named::Million => Scenario::Million,
+            },
+            tokens: self.tokens,
+            tenants: self.tenants,
+            seed: self.seed,
+            connections: self.connections,
+            streams: self.streams,
+            threads: self.threads,
+            rate: self.rate,
+            batch: self.batch,
+            bad_permille: [self.unknown, self.wrong, self.malformed],
+            creates: match self.creates_per_second {
+                _ if self.create_flood => Creates::Flood,
+                Some(rate) => Creates::PerSecond(rate),
+                None => Creates::None,
+            },
+            revokes_per_second: self.revokes_per_second,
+            duration: self.duration,
+            rounds: self.rounds,
+            layout: self.runtime.into(),
+            cores: self.cores.unwrap_or_else(cores),
+            directory: self.directory,
+            database_url_file: self.database_url_file,
+            variables: self.set,
+        }
+    }
+}
+
+impl NoopArguments {
+    /// Serves until the process ends.
+    pub(super) fn run(self) -> Result<(), BoxError> {
+        let noop = Noop {
+            layout: self.layout.into(),
+            cores: self.cores,
+            answer: self.answer,
+        };
+        noop.serve(|address| print(&format!("serving server.address={address}\n")))
+    }
+}
+
+/// Tells how far it has come, where somebody sees it.
+#[derive(Debug, Default)]
+struct Shown(RefCell<Option<(&'static str, Progress)>>);
+
+impl Watch for Shown {
+    fn at(&self, what: &'static str, count: u64) {
+        let mut shown = self.0.borrow_mut();
+        if shown.as_ref().is_none_or(|(shown, _)| *shown != what) {
+            *shown = Some((what, Progress::of(what)));
+        }
+        if let Some((_, progress)) = &*shown {
+            progress.at(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+}
+
+/// Returns what was found, for people.
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for (headings, lines) in [
+        report.budget_table(),
+        report.loads_table(),
+        report.facts_table(),
+    ] {
+        if !lines.is_empty() {
+            text.push_str(&table(&headings, lines));
+            text.push('\n');
+        }
+    }
+    for note in &report.notes {
+        text.push_str(note);
+        text.push('\n');
+    }
+    text
+}
+
+/// Returns how many cores there are.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Reads a share of one, in thousandths.
+fn permille(text: &str) -> Result<u32, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number")?;
+    let thousandths = (0..=1000u32).find(|&of| f64::from(of) >= share * 1000.0);
+    match thousandths {
+        Some(thousandths) if share >= 0.0 => Ok(thousandths),
+        _ => Err(String::from("not between 0 and 1")),
+    }
+}
+
+/// Reads a key and its value, as the variable that sets it.
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not of the form KEY=VALUE")?;
+    Ok(bench::variable(key, value))
+}
