@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build dist quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry oidc check fmt docs proto-baseline
+.PHONY: help build dist quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry measure-layers oidc check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ measure-revoke-all: ## print what revoking 10 and 50,000 tokens at once takes, o
 
 measure-telemetry: ## print the instructions that telemetry costs an introspection; needs valgrind
 	scripts/measure-telemetry.sh
+
+measure-layers: ## print what a call costs on its way through our layers, and through tonic alone
+	cargo bench --locked --profile dist --bench layers
 
 oidc: ## a first token by a session of a real OIDC provider, key rotation included; 3 minutes, needs npm
 	scripts/oidc.sh

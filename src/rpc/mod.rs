@@ -19,6 +19,7 @@ mod limits;
 mod names;
 mod recall;
 pub mod scopes;
+mod seldom;
 pub mod self_service;
 pub mod serving;
 pub mod status;

@@ -17,6 +17,7 @@ use super::cores::{Cores, Given, Load};
 use super::incoming::{Arrival, Incoming};
 use super::layers::{Layered, Recall, Serves};
 use super::limits::Limits;
+use super::seldom::Seldom;
 
 /// How often a silent connection is asked whether it lives, and how long it has to
 /// answer: one whose peer vanished gives up its place.
@@ -124,15 +125,17 @@ where
         });
         let mut served = pin!(self.http2.serve_connection(stream, service));
         let (ending, cut) = (self.ending.child_token(), self.cut.child_token());
+        let mut ending = Seldom::new(ending.cancelled_owned());
+        let mut cut = Seldom::new(cut.cancelled_owned());
         let ended = tokio::select! {
             biased;
             ended = served.as_mut() => ended,
-            () = cut.cancelled() => return,
-            () = ending.cancelled() => {
+            () = &mut cut => return,
+            () = &mut ending => {
                 served.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = served => ended,
-                    () = cut.cancelled() => return,
+                    () = cut => return,
                 }
             }
         };
