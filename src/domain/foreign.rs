@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::bounds;
 use super::reason::Field;
-use super::value::{ParseTokenError, Prefix, Secret, TokenValue};
+use super::value::{Lookup, ParseTokenError, Prefix, Secret, TokenValue};
 
 /// A presented value: one of this authority's own form, or one that may have been
 /// imported. Cannot be printed.
@@ -21,6 +21,15 @@ pub enum AnyValue {
 /// A value of another form. Cannot be printed.
 #[derive(Clone)]
 pub struct ForeignValue(Secret);
+
+/// What a presented value is found by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ValueKey {
+    /// One of this authority's form: by its lookup, which no other value has.
+    Lookup(Lookup),
+    /// An imported one: by the characters that it begins with, which others may share.
+    Hint(String),
+}
 
 impl ForeignValue {
     /// Returns as much of the value as a hint may show. One that shows more finds nothing.

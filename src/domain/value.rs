@@ -116,6 +116,12 @@ impl FromStr for Prefix {
 pub struct Lookup(String);
 
 impl Lookup {
+    /// Returns the one that the store calls this.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let well_formed = text.len() == LOOKUP_WIDTH && base62::is_base62(text);
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
     /// Returns the lookup's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -363,6 +369,11 @@ mod tests {
         assert_eq!(text.len(), 4 + 12 + 43 + 6);
         assert!(text.starts_with(&value.hint()));
         assert_eq!(value.hint().len(), 12);
+        let lookup = value.lookup();
+        assert_eq!(Lookup::from_stored(lookup.as_str()).as_ref(), Some(lookup));
+        for bad in ["", "0123456789a", "0123456789abc", "0123456789a_"] {
+            assert_eq!(Lookup::from_stored(bad), None, "{bad}");
+        }
         assert_eq!(
             format!("{value:?} {:?}", value.secret()),
             "TokenValue(redacted) Secret(redacted)"

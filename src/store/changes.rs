@@ -96,12 +96,12 @@ impl From<HeadRow> for Revision {
 }
 
 #[derive(sqlx::FromRow)]
-struct ChangeRow {
-    number: i64,
-    kind: String,
-    tenant_id: Option<String>,
-    user_id: Option<uuid::Uuid>,
-    token_id: Option<uuid::Uuid>,
+pub(super) struct ChangeRow {
+    pub number: i64,
+    pub kind: String,
+    pub tenant_id: Option<String>,
+    pub user_id: Option<uuid::Uuid>,
+    pub token_id: Option<uuid::Uuid>,
 }
 
 impl TryFrom<ChangeRow> for (ChangeNumber, Change) {

@@ -14,55 +14,89 @@ use crate::domain::ids::TokenId;
 use crate::domain::introspection::{Record, Standing, Verifier};
 use crate::domain::value::Lookup;
 
-/// The columns of a record beside the token's.
+/// The head, and the columns of the value `s`: with each record that is found by its
+/// value.
+macro_rules! found_columns {
+    () => {
+        "h.incarnation AS head_incarnation, h.number AS head_number,
+         s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at,
+         s.reused_at, "
+    };
+}
+
+/// The columns of a token's tenant; goes with [`standing_joins`].
 macro_rules! standing_columns {
     () => {
         ", n.prefix AS tenant_prefix, n.suspended_at AS tenant_suspended_at,
-           n.deleted_at AS tenant_deleted_at, c.document AS catalog_document "
+           n.deleted_at AS tenant_deleted_at "
     };
 }
+
+/// The tables beside `tokens t` that judge it, where there may be no token.
+macro_rules! standing_joins {
+    () => {
+        concat!(
+            " LEFT JOIN tokens t ON t.token_id = s.token_id
+              LEFT JOIN tenants n ON n.tenant_id = t.tenant_id
+              LEFT JOIN catalogs c ON c.tenant_id = t.tenant_id ",
+            $crate::store::token_row::token_joins!()
+        )
+    };
+}
+
+/// The lengths that hints may have; begins a statement with [`begun_values`].
+macro_rules! widths {
+    () => {
+        "WITH widths(width) AS (VALUES (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14),
+                                       (15), (16), (17), (18), (19), (20), (21), (22), (23),
+                                       (24), (25), (26), (27), (28), (29), (30), (31), (32)) "
+    };
+}
+
+/// The imported values of which the text `$1` may be one, as `s`: their hints begin it.
+/// Only hints of lengths that some tenant's have are looked for.
+/// `COALESCE` keeps `SQLite` from reading all imported rows by their lookup, which is null.
+macro_rules! begun_values {
+    () => {
+        " LEFT JOIN (SELECT i.secret_id, i.token_id, i.hint, i.secret_hash, i.fingerprint,
+                            i.fingerprint_key, i.ends_at, i.reused_at
+                       FROM widths w
+                       JOIN secrets i ON i.hint = substr(CAST($1 AS TEXT), 1, w.width)
+                      WHERE length(i.hint) = w.width AND COALESCE(i.lookup, '') = ''
+                        AND EXISTS (SELECT 1
+                                      FROM import_hints l
+                                     WHERE l.hint_length = w.width)) s
+            ON h.singleton = 1 "
+    };
+}
+
+pub(super) use {begun_values, found_columns, standing_columns, standing_joins, widths};
 
 /// The head comes along whether or not the lookup is known: it is read in the
 /// same snapshot, and each answer names it.
 const FIND_RECORD_BY_LOOKUP: &str = concat!(
-    "SELECT h.incarnation AS head_incarnation, h.number AS head_number,
-            s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at,
-            s.reused_at, ",
+    "SELECT ",
+    found_columns!(),
     token_columns!(),
     standing_columns!(),
-    " FROM log_head h
-      LEFT JOIN secrets s ON s.lookup = $1
-      LEFT JOIN tokens t ON t.token_id = s.token_id
-      LEFT JOIN tenants n ON n.tenant_id = t.tenant_id
-      LEFT JOIN catalogs c ON c.tenant_id = t.tenant_id ",
-    token_joins!(),
+    ", c.document AS catalog_document
+      FROM log_head h
+      LEFT JOIN secrets s ON s.lookup = $1",
+    standing_joins!(),
     " WHERE h.singleton = 1"
 );
 
-/// The imported values of which a text may be one: their hints begin it. Only hints of
-/// lengths that some tenant's have are looked for. At least one row comes, for the head.
-/// `COALESCE` keeps `SQLite` from reading all imported rows by their lookup, which is null.
+/// At least one row comes, for the head.
 const FIND_RECORDS_BY_BEGINNING: &str = concat!(
-    "WITH widths(width) AS (VALUES (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14),
-                                   (15), (16), (17), (18), (19), (20), (21), (22), (23), (24),
-                                   (25), (26), (27), (28), (29), (30), (31), (32))
-     SELECT h.incarnation AS head_incarnation, h.number AS head_number,
-            s.secret_id, s.secret_hash, s.fingerprint, s.fingerprint_key, s.ends_at,
-            s.reused_at, ",
+    widths!(),
+    "SELECT ",
+    found_columns!(),
     token_columns!(),
     standing_columns!(),
-    " FROM log_head h
-      LEFT JOIN (SELECT i.secret_id, i.token_id, i.secret_hash, i.fingerprint,
-                        i.fingerprint_key, i.ends_at, i.reused_at
-                   FROM widths w
-                   JOIN secrets i ON i.hint = substr(CAST($1 AS TEXT), 1, w.width)
-                  WHERE length(i.hint) = w.width AND COALESCE(i.lookup, '') = ''
-                    AND EXISTS (SELECT 1 FROM import_hints l WHERE l.hint_length = w.width)) s
-        ON h.singleton = 1
-      LEFT JOIN tokens t ON t.token_id = s.token_id
-      LEFT JOIN tenants n ON n.tenant_id = t.tenant_id
-      LEFT JOIN catalogs c ON c.tenant_id = t.tenant_id ",
-    token_joins!(),
+    ", c.document AS catalog_document
+      FROM log_head h",
+    begun_values!(),
+    standing_joins!(),
     " WHERE h.singleton = 1
       ORDER BY s.secret_id"
 );
@@ -71,7 +105,8 @@ const FIND_RECORD_BY_TOKEN: &str = concat!(
     "SELECT ",
     token_columns!(),
     standing_columns!(),
-    " FROM tokens t
+    ", c.document AS catalog_document
+      FROM tokens t
       JOIN tenants n ON n.tenant_id = t.tenant_id
       JOIN catalogs c ON c.tenant_id = t.tenant_id ",
     token_joins!(),
@@ -103,12 +138,34 @@ pub struct Candidates {
 }
 
 #[derive(sqlx::FromRow)]
+pub(super) struct StandingRow {
+    #[sqlx(rename = "tenant_prefix")]
+    prefix: String,
+    #[sqlx(rename = "tenant_suspended_at")]
+    suspended_at: Option<i64>,
+    #[sqlx(rename = "tenant_deleted_at")]
+    deleted_at: Option<i64>,
+}
+
+impl TryFrom<StandingRow> for Standing {
+    type Error = Error;
+
+    fn try_from(row: StandingRow) -> Result<Self, Error> {
+        let prefix = row.prefix.parse();
+        Ok(Self {
+            prefix: prefix.map_err(|_| corrupt("tenants", "prefix"))?,
+            suspended: row.suspended_at.is_some(),
+            deleted: row.deleted_at.is_some(),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
 struct RecordRow {
     #[sqlx(flatten)]
     token: TokenRow,
-    tenant_prefix: String,
-    tenant_suspended_at: Option<i64>,
-    tenant_deleted_at: Option<i64>,
+    #[sqlx(flatten)]
+    tenant: StandingRow,
     catalog_document: String,
 }
 
@@ -118,21 +175,14 @@ impl TryFrom<RecordRow> for Record {
     fn try_from(row: RecordRow) -> Result<Self, Error> {
         Ok(Self {
             token: row.token.try_into()?,
-            tenant: Standing {
-                prefix: row
-                    .tenant_prefix
-                    .parse()
-                    .map_err(|_| corrupt("tenants", "prefix"))?,
-                suspended: row.tenant_suspended_at.is_some(),
-                deleted: row.tenant_deleted_at.is_some(),
-            },
+            tenant: row.tenant.try_into()?,
             catalog: scopes::parse(&row.catalog_document)?,
         })
     }
 }
 
 #[derive(sqlx::FromRow)]
-struct VerifierRow {
+pub(super) struct VerifierRow {
     secret_id: uuid::Uuid,
     secret_hash: String,
     fingerprint: Option<Vec<u8>>,
@@ -164,17 +214,18 @@ impl TryFrom<VerifierRow> for Verifier {
     }
 }
 
-struct FoundRow {
-    incarnation: String,
-    number: i64,
-    record: Option<(RecordRow, VerifierRow)>,
+/// The head, and what was found by a value, if anything was.
+pub(super) struct FoundRow<T> {
+    head_incarnation: String,
+    head_number: i64,
+    found: Option<(T, VerifierRow)>,
 }
 
-impl<'r, R> FromRow<'r, R> for FoundRow
+impl<'r, R, T> FromRow<'r, R> for FoundRow<T>
 where
     R: Row,
     &'r str: ColumnIndex<R>,
-    RecordRow: FromRow<'r, R>,
+    T: FromRow<'r, R>,
     VerifierRow: FromRow<'r, R>,
     String: Decode<'r, R::Database> + Type<R::Database>,
     i64: Decode<'r, R::Database> + Type<R::Database>,
@@ -182,47 +233,65 @@ where
 {
     fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
         let known = row.try_get::<Option<uuid::Uuid>, _>("secret_id")?.is_some();
-        let record = if known {
-            Some((RecordRow::from_row(row)?, VerifierRow::from_row(row)?))
+        let found = if known {
+            Some((T::from_row(row)?, VerifierRow::from_row(row)?))
         } else {
             None
         };
         Ok(Self {
-            incarnation: row.try_get("head_incarnation")?,
-            number: row.try_get("head_number")?,
-            record,
+            head_incarnation: row.try_get("head_incarnation")?,
+            head_number: row.try_get("head_number")?,
+            found,
         })
     }
 }
 
-impl TryFrom<FoundRow> for Found {
-    type Error = Error;
-
-    fn try_from(row: FoundRow) -> Result<Self, Error> {
-        let record = match row.record {
-            Some((record, verifier)) => Some((record.try_into()?, verifier.try_into()?)),
+impl<T> FoundRow<T> {
+    /// Returns the head, and what was found, decoded.
+    pub(super) fn decode<D>(self) -> Result<(Revision, Option<(D, Verifier)>), Error>
+    where
+        D: TryFrom<T, Error = Error>,
+    {
+        let head = Revision {
+            incarnation: self.head_incarnation,
+            number: ChangeNumber(self.head_number),
+        };
+        let found = match self.found {
+            Some((found, verifier)) => Some((found.try_into()?, verifier.try_into()?)),
             None => None,
         };
-        Ok(Self {
-            head: Revision {
-                incarnation: row.incarnation,
-                number: ChangeNumber(row.number),
-            },
-            record,
-        })
+        Ok((head, found))
+    }
+
+    /// Returns the head, which each row has, and all that was found, decoded.
+    pub(super) fn decode_all<D>(rows: Vec<Self>) -> Result<(Revision, Vec<(D, Verifier)>), Error>
+    where
+        D: TryFrom<T, Error = Error>,
+    {
+        let mut head = None;
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (read, found) = row.decode()?;
+            head.get_or_insert(read);
+            all.extend(found);
+        }
+        let head = head.ok_or_else(|| corrupt("log_head", "singleton"))?;
+        Ok((head, all))
+    }
+}
+
+impl TryFrom<FoundRow<RecordRow>> for Found {
+    type Error = Error;
+
+    fn try_from(row: FoundRow<RecordRow>) -> Result<Self, Error> {
+        let (head, record) = row.decode()?;
+        Ok(Self { head, record })
     }
 }
 
 impl Candidates {
-    fn of(rows: Vec<FoundRow>) -> Result<Self, Error> {
-        let mut head = None;
-        let mut records = Vec::new();
-        for row in rows {
-            let found = Found::try_from(row)?;
-            head.get_or_insert(found.head);
-            records.extend(found.record);
-        }
-        let head = head.ok_or_else(|| corrupt("log_head", "singleton"))?;
+    fn of(rows: Vec<FoundRow<RecordRow>>) -> Result<Self, Error> {
+        let (head, records) = FoundRow::decode_all(rows)?;
         Ok(Self { head, records })
     }
 }
@@ -231,14 +300,19 @@ impl Store {
     /// Returns what may be meant by a value that begins so, and the head, in one
     /// statement.
     pub async fn find_records_by_beginning(&self, beginning: &str) -> Result<Candidates, Error> {
-        let rows = fetch_rows!(self.db, FoundRow, FIND_RECORDS_BY_BEGINNING, beginning)?;
+        let rows = fetch_rows!(
+            self.db,
+            FoundRow<RecordRow>,
+            FIND_RECORDS_BY_BEGINNING,
+            beginning
+        )?;
         Candidates::of(rows)
     }
 
     /// Returns what is known of a lookup, and the head, in one statement.
     pub async fn find_record_by_lookup(&self, lookup: &Lookup) -> Result<Found, Error> {
         let lookup = lookup.as_str();
-        let row = fetch_one!(self.db, FoundRow, FIND_RECORD_BY_LOOKUP, lookup)?;
+        let row = fetch_one!(self.db, FoundRow<RecordRow>, FIND_RECORD_BY_LOOKUP, lookup)?;
         row.try_into()
     }
 }
@@ -250,14 +324,24 @@ impl Tx {
         &mut self,
         beginning: &str,
     ) -> Result<Candidates, Error> {
-        let rows = fetch_all!(self.inner, FoundRow, FIND_RECORDS_BY_BEGINNING, beginning)?;
+        let rows = fetch_all!(
+            self.inner,
+            FoundRow<RecordRow>,
+            FIND_RECORDS_BY_BEGINNING,
+            beginning
+        )?;
         Candidates::of(rows)
     }
 
     /// Returns what is known of a lookup, and the head, as of the transaction's snapshot.
     pub async fn find_record_by_lookup(&mut self, lookup: &Lookup) -> Result<Found, Error> {
         let lookup = lookup.as_str();
-        let row = fetch_optional!(self.inner, FoundRow, FIND_RECORD_BY_LOOKUP, lookup)?;
+        let row = fetch_optional!(
+            self.inner,
+            FoundRow<RecordRow>,
+            FIND_RECORD_BY_LOOKUP,
+            lookup
+        )?;
         let row = row.ok_or_else(|| corrupt("log_head", "singleton"))?;
         row.try_into()
     }

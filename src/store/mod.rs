@@ -9,9 +9,11 @@ mod changes;
 mod counters;
 mod error;
 mod fingerprints;
+mod follow;
 mod imports;
 mod introspection;
 mod invites;
+mod known;
 mod memberships;
 mod migrations;
 mod page;
@@ -36,8 +38,10 @@ pub use census::Counted;
 pub use changes::Epoch;
 pub use counters::{Access, Connections, Counters, Fault};
 pub use error::Error;
+pub use follow::{Followed, Logged};
 pub use imports::ImportedSecret;
 pub use introspection::{Candidates, Found};
+pub use known::{FoundMany, Known};
 pub use migrations::migrations;
 pub use page::{Page, Position};
 pub use replicas::Replica;
@@ -66,9 +70,11 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         census::STATEMENTS,
         changes::STATEMENTS,
         fingerprints::STATEMENTS,
+        follow::STATEMENTS,
         imports::STATEMENTS,
         introspection::STATEMENTS,
         invites::STATEMENTS,
+        known::STATEMENTS,
         memberships::STATEMENTS,
         migrations::STATEMENTS,
         requests::STATEMENTS,

@@ -1,9 +1,9 @@
 //! Catalogs, one document each.
 
-use super::backend::{execute, fetch_all, fetch_optional};
+use super::backend::{execute, fetch_all, fetch_by, fetch_optional};
 use super::row::{corrupt, time};
 use super::token_row::revoked;
-use super::{Error, Tx};
+use super::{Error, Store, Tx};
 use crate::domain::catalog::Catalog;
 use crate::domain::change::Version;
 use crate::domain::ids::TenantId;
@@ -85,6 +85,15 @@ fn document(catalog: &Catalog) -> Result<String, Error> {
 #[derive(sqlx::FromRow)]
 struct ScopesRow {
     scopes: String,
+}
+
+impl Store {
+    /// Returns a tenant's catalog.
+    pub async fn find_catalog(&self, tenant_id: &TenantId) -> Result<Option<StoredCatalog>, Error> {
+        let tenant_id = tenant_id.as_str();
+        let row = fetch_by!(fetch_optional, self.db, CatalogRow, FIND_CATALOG, tenant_id)?;
+        row.map(StoredCatalog::try_from).transpose()
+    }
 }
 
 impl Tx {

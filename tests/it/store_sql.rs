@@ -11,6 +11,7 @@ use crate::support::{Backend, Database, both_backends};
 both_backends! {
     every_statement_prepares,
     imported_values_are_found_by_their_hint,
+    what_introspection_waits_for_goes_by_indices,
 }
 
 /// A misspelt column, or a type that can't be inferred, is refused here.
@@ -31,12 +32,51 @@ async fn every_statement_prepares(backend: Backend) {
 async fn imported_values_are_found_by_their_hint(backend: Backend) {
     let database = Database::new(backend).await;
     let mut raw = database.raw().await;
-    for wanted in ["find_records_by_beginning", "list_imported_hashes"] {
+    for wanted in [
+        "find_records_by_beginning",
+        "find_many_by_beginning",
+        "list_imported_hashes",
+    ] {
         let all = statements();
         let (_, sql) = all.iter().find(|(name, _)| *name == wanted).unwrap();
         let plan = raw.plan(&sql.replace("$1", "'acme_0123456789'")).await;
         let plan = plan.join("\n");
         assert!(plan.contains("secrets_by_hint"), "{wanted}: {plan}");
+    }
+    raw.close().await;
+}
+
+/// Where the tables are large, whoever reads one of them whole is noticed late.
+async fn what_introspection_waits_for_goes_by_indices(backend: Backend) {
+    let database = Database::new(backend).await;
+    let mut raw = database.raw().await;
+    let all = statements();
+    for (wanted, by, from) in [
+        ("find_record_by_lookup", "'0123456789ab'", "secrets"),
+        ("find_many", "'0123456789ab'", "secrets"),
+        ("follow", "7", "secrets"),
+        ("list_keys", "", "secrets"),
+    ] {
+        let (_, sql) = all.iter().find(|(name, _)| *name == wanted).unwrap();
+        let sql = if wanted == "list_keys" {
+            // An id, as either database reads it.
+            let id = match backend {
+                Backend::Sqlite => "x'00'",
+                Backend::Postgres => "'00000000-0000-0000-0000-000000000000'",
+            };
+            sql.replace("$1", id).replace("$2", "10")
+        } else {
+            // The longest first: $1 begins the others.
+            (1..=16).rev().fold((*sql).to_owned(), |sql, number| {
+                sql.replace(&format!("${number}"), by)
+            })
+        };
+        let plan = raw.plan(&sql).await.join("\n");
+        for scan in [format!("Seq Scan on {from}"), String::from("SCAN s")] {
+            assert!(!plan.contains(&scan), "{wanted}: {plan}");
+        }
+        // No index of its own that is made for the one call.
+        assert!(!plan.contains("AUTOMATIC"), "{wanted}: {plan}");
     }
     raw.close().await;
 }

@@ -158,6 +158,11 @@ async fn garbage_in_a_tokens_record_is_corrupt(backend: Backend) {
         assert_eq!(column(record), expected);
         let found = world.store.find_record_by_lookup(&secret.lookup).await;
         assert_eq!(column(found), expected);
+        let found = world
+            .store
+            .find_many(std::slice::from_ref(&secret.lookup))
+            .await;
+        assert_eq!(column(found), expected);
         good = restore;
     }
     world.database.execute(good).await;
@@ -191,6 +196,14 @@ async fn garbage_in_a_tokens_record_is_corrupt(backend: Backend) {
         world.database.execute(garbage).await;
         let found = world.store.find_record_by_lookup(&secret.lookup).await;
         assert_eq!(column(found), expected);
+        // Which reads no document.
+        if expected != "catalogs.document" {
+            let found = world
+                .store
+                .find_many(std::slice::from_ref(&secret.lookup))
+                .await;
+            assert_eq!(column(found), expected);
+        }
         world.database.execute(restore).await;
     }
 }

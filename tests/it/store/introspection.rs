@@ -208,6 +208,14 @@ async fn head_and_record_are_of_one_snapshot(backend: Backend) {
         let (record, _) = found.record.unwrap();
         assert_eq!(found.head.number.0 - created, record.token.version.0 - 1);
         heads.push(found.head.number);
+        let found = world
+            .store
+            .find_many(std::slice::from_ref(&secret.lookup))
+            .await;
+        let found = found.unwrap();
+        let (known, _) = &found.records[0];
+        assert_eq!(found.head.number.0 - created, known.token.version.0 - 1);
+        heads.push(found.head.number);
     }
     writer.await.unwrap();
     assert!(heads.is_sorted());

@@ -17,7 +17,7 @@ both_backends! {
 }
 
 /// Gives a token a new value, the present one going on for so many seconds.
-async fn rotate(world: &World, token: &Token, grace: u64) -> (Token, NewSecret) {
+pub(super) async fn rotate(world: &World, token: &Token, grace: u64) -> (Token, NewSecret) {
     let now = world.later();
     let (_, secret) = world.draft(&token.tenant_id, None, "of its value alone");
     let mut tx = world.begin().await;
