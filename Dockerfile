@@ -19,8 +19,8 @@ COPY . .
 # has none of; a panic names its place without them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    TOKEN_AUTHORITY_COMMIT="${REVISION}" cargo build --locked --release && \
-    objcopy --strip-debug target/release/token-authority /token-authority && \
+    TOKEN_AUTHORITY_COMMIT="${REVISION}" cargo build --locked --profile dist && \
+    objcopy --strip-debug target/dist/token-authority /token-authority && \
     mkdir --mode=0700 /data
 
 FROM gcr.io/distroless/cc-debian${DEBIAN}:nonroot

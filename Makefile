@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry bench bench-primitives measure-hot oidc check fmt docs proto-baseline
+.PHONY: help build dist quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry bench bench-primitives measure-hot oidc check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -7,11 +7,17 @@ help: ## list the targets
 build: ## compile for release
 	cargo build --locked --release
 
+dist: ## compile what is shipped, target/dist/token-authority; some minutes
+	cargo build --locked --profile dist
+
 quickstart: ## the whole story on a fresh temporary database, then keep serving
 	cargo run --locked --release -- quickstart
 
 test: ## run every test on SQLite and on a throw-away PostgreSQL
 	scripts/test.sh
+
+test-memory: ## run every test with answers from memory, without, and with room for 10 values; 45 minutes
+	for memory in on off 10; do TEST_MEMORY=$$memory scripts/test.sh || exit; done
 
 crash: ## kill the server 200 times on each database; CRASH_SEED=N for other moments
 	CRASH_ROUNDS=200 scripts/with-postgres.sh cargo test --locked --test it crash::

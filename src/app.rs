@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::authority::bootstrap::OPERATOR_TTL;
 use crate::authority::hasher::Hasher;
 use crate::authority::keyring::{Keyring, create_private_directory, write_private};
 use crate::authority::{self, Authority};
+use crate::coherence::Allowance;
 use crate::config::{self, Config};
 use crate::domain::entropy::Entropy;
 use crate::domain::time::Clock;
@@ -23,6 +26,10 @@ use crate::health::Readiness;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
 use crate::lifecycle::{CUT, LAST, Vital};
 use crate::metrics::Sources;
+use crate::rpc::cores::Cores;
+use crate::rpc::incoming::Arrival;
+use crate::rpc::layers::{Calls, Layers};
+use crate::rpc::serving;
 use crate::store::{self, Location, PoolSettings, SecretUrl, Store};
 use crate::{health, http, rpc};
 
@@ -47,6 +54,7 @@ pub struct App {
     entropy: Arc<dyn Entropy>,
     reflection: bool,
     limits: rpc::Limits,
+    layout: rpc::Layout,
     drain: Duration,
     grace: Duration,
     schedule: Schedule,
@@ -69,6 +77,7 @@ impl App {
             entropy,
             reflection: config.server.reflection,
             limits: config.limits(),
+            layout: config.layout(),
             drain: config.drain(),
             grace: config.grace(),
             schedule: config.schedule(),
@@ -117,6 +126,33 @@ impl App {
         self.vital.spawn(name, task);
     }
 
+    /// Starts what serves connections.
+    fn start_cores(
+        &self,
+        calls: &Arc<Calls>,
+        health: HealthServer<impl Health>,
+    ) -> Result<Cores<Arrival>, BoxError> {
+        let mut layers = Layers::new(
+            Arc::clone(&self.entropy),
+            rpc::is_mutation,
+            self.limits,
+            Arc::clone(calls),
+            self.cut.clone(),
+        );
+        if self.layout != rpc::Layout::Shared {
+            layers = layers.at_home(Handle::current());
+        }
+        let authority = Arc::clone(&self.authority);
+        let services = rpc::services(authority, &layers, health, self.reflection, self.limits)?;
+        let (authority, limits) = (Arc::clone(&self.authority), self.limits);
+        let cut = self.cut.clone();
+        let cores = Cores::start(self.layout, move |given| {
+            let authority = Arc::clone(&authority);
+            serving::connections(given, services.clone(), authority, limits, cut.clone())
+        })?;
+        Ok(cores)
+    }
+
     /// Serves until `stop` is cancelled, or a task ends that must last. Then health says
     /// so; for the drain, calls and connections are still taken; then no connection is,
     /// and calls in flight may finish within the grace; then what is left is cut, and the
@@ -125,21 +161,14 @@ impl App {
         let (readiness, health_server) = Readiness::new();
         // Nothing is served before the store has answered once.
         health::report(&readiness, self.authority.ready().await.is_ok()).await;
+        let sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
+        let (calls, connections) = (Arc::clone(&sources.calls), Arc::clone(&sources.connections));
+        let cores = self.start_cores(&calls, health_server)?;
         let mut vital = self.vital;
         let following = health::follow(readiness.clone(), Arc::clone(&self.authority));
         let following = vital.spawn("health", following);
+        vital.spawn("memory", self.authority.keep_answers());
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
-        let (calls, connections) = (Arc::clone(&sources.calls), Arc::clone(&sources.connections));
-        let router = rpc::router(
-            Arc::clone(&self.authority),
-            Arc::clone(&self.entropy),
-            health_server,
-            self.reflection,
-            self.limits,
-            Arc::clone(&calls),
-            self.cut.clone(),
-        )?;
         let mut housekeeping = Housekeeping::start(&self.authority, self.schedule, &sources.chores);
         // Metrics tell of the end, too: they stop last.
         let stopped = CancellationToken::new();
@@ -151,17 +180,13 @@ impl App {
         });
         let closing = CancellationToken::new();
         let most = self.limits.connections;
-        let incoming =
-            rpc::incoming::incoming(listener, most, connections, closing.clone(), &self.cut);
+        let incoming = rpc::incoming::incoming(listener, most, connections, closing.clone());
         let served = CancellationToken::new();
         let serving = served.clone().drop_guard();
         vital.spawn("gRPC", async move {
             let _serving = serving;
             // It ends with what comes in, and lets each connection finish.
-            let ended = router.serve_with_incoming_shutdown(incoming, std::future::pending());
-            if let Err(error) = ended.await {
-                tracing::error!(error = %error, "can't serve");
-            }
+            serving::serve(incoming, cores).await;
         });
 
         let lasted: Result<(), BoxError> = tokio::select! {
@@ -254,11 +279,25 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let keyring = Keyring::load(&directory, create, &*entropy)?;
     let hasher = Hasher::start(config.hashing(), Arc::clone(&entropy))?;
     let reload = config.schedule().reload_keyring;
-    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher)
+    let memory = allowance(config, &store).await?;
+    let authority = Authority::start(store, clock, entropy, keyring, reload, hasher, memory)
         .await?
         .trusting(config.trusts(), Arc::new(Fetcher::default()));
     authority.warn_of_missing_keys().await?;
     Ok(authority)
+}
+
+/// Returns what memory needs, where no other process changes what it holds.
+async fn allowance(config: &Config, store: &Store) -> Result<Option<Allowance>, BoxError> {
+    let alone = !store.is_shared() || config.coherence.single_process;
+    let Some(settings) = config.memory().filter(|_| alone) else {
+        return Ok(None);
+    };
+    let alone = store.hold_alone().await.map_err(|source| NotOpened {
+        key: "coherence.single_process",
+        source,
+    })?;
+    Ok(Some(Allowance { settings, alone }))
 }
 
 /// The store that a key names was not opened.

@@ -13,6 +13,7 @@ mod trusts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,15 +27,20 @@ pub use self::file::read_text;
 pub use self::given::{Flag, Origin};
 pub use self::problems::Problems;
 pub use self::sections::{
-    Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Secret, Server, Telemetry, Usage,
+    Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime, Secret,
+    Server, Telemetry, Usage,
 };
 pub use self::trusts::Trust;
 
 use self::given::{Given, Raw};
 use self::schema::{Key, Section};
 use crate::authority::{hasher, sweeper};
+use crate::coherence;
 use crate::housekeeping::Schedule;
 use crate::rpc;
+
+/// The threads that serve connections, at most.
+const CORES_MAX: usize = 64;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +57,8 @@ pub struct Config {
     pub limits: Limits,
     /// What those who watch over the server are told.
     pub ops: Ops,
+    /// Answers from memory.
+    pub coherence: Coherence,
     /// How long what is dead is kept.
     pub retention: Retention,
     /// How the uses of tokens are kept.
@@ -130,6 +138,7 @@ impl Config {
             hashing: reader.section("hashing"),
             limits: reader.section("limits"),
             ops: reader.section("ops"),
+            coherence: reader.section("coherence"),
             retention: reader.section("retention"),
             usage: reader.section("usage"),
             telemetry: reader.section("telemetry"),
@@ -176,6 +185,7 @@ impl Config {
             hashing,
             limits,
             ops,
+            coherence,
             retention,
             usage,
             telemetry,
@@ -192,6 +202,7 @@ impl Config {
             Section::of("hashing", hashing),
             Section::of("limits", limits),
             Section::of("ops", ops),
+            Section::of("coherence", coherence),
             Section::of("retention", retention),
             Section::of("usage", usage),
             Section::of("telemetry", telemetry),
@@ -230,6 +241,16 @@ impl Config {
         }
     }
 
+    /// Returns how much memory may take, if it is to be used where it may.
+    pub fn memory(&self) -> Option<coherence::Settings> {
+        let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let mebibytes = Some(self.coherence.memory_mib).filter(|mebibytes| *mebibytes > 0);
+        mebibytes.map(|mebibytes| coherence::Settings {
+            bytes: whole(mebibytes.saturating_mul(1024 * 1024)),
+            records: self.coherence.memory_records.map(whole),
+        })
+    }
+
     /// Returns how often each chore is done.
     pub fn schedule(&self) -> Schedule {
         let days = |days: u32| Duration::from_secs(24 * 60 * 60) * days;
@@ -243,6 +264,18 @@ impl Config {
                 audit_events: retention.audit_days.map(days),
                 period: Duration::from_secs(60 * retention.sweep_minutes),
             },
+        }
+    }
+
+    /// Returns who serves connections.
+    pub fn layout(&self) -> rpc::Layout {
+        let all = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        match self.server.runtime {
+            Runtime::PerCore => {
+                let cores = self.server.cores.unwrap_or_else(all);
+                rpc::Layout::PerCore(cores.min(CORES_MAX))
+            }
+            Runtime::Shared => rpc::Layout::Shared,
         }
     }
 

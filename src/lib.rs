@@ -3,11 +3,12 @@
 //!
 //! # The house
 //!
-//! Imports run one way: **`rpc → authority → store → domain`**. A test enforces it.
+//! Imports run one way: **`rpc → authority → coherence → store → domain`**. A test enforces it.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`domain`] | the rules, pure: values, ids, scopes, catalogs, policies, states, judgements |
+//! | [`coherence`] | answers from memory that are never stale: what is kept, and how it follows the log |
 //! | [`store`] | the only place that names a database; one SQL text for both |
 //! | [`authority`] | the use cases: who may, what happens; knows neither SQL nor gRPC |
 //! | [`rpc`] | the only place that names gRPC: services, the one error table, layers |
@@ -28,6 +29,7 @@ pub mod authority;
 pub mod bench;
 pub mod call_span;
 pub mod cli;
+pub mod coherence;
 pub mod config;
 pub mod domain;
 pub mod fetch;

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Calls allocate a little each, on many threads at once.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     token_authority::cli::run(std::env::args_os())
 }

@@ -154,7 +154,7 @@ impl Authority {
             made.token.tenant_id,
             made.token.token_id,
         ));
-        self.see(tx.close(&changes, &[], now).await?);
+        self.settled(tx.close(&changes, &[], now).await).await?;
         Ok(())
     }
 }

@@ -1,10 +1,14 @@
 //! Who is calling the authority.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::counters::Unauthenticated;
+use super::recognise::{AtOnce, Proof};
 use super::sessions::Vouched;
 use super::{Authority, Error};
+use crate::coherence::Kept;
 use crate::domain::audit::By;
 use crate::domain::catalog::Catalog;
 use crate::domain::foreign::AnyValue;
@@ -59,6 +63,20 @@ impl Caller {
             secret_id,
         };
         Self::by_grant(presented, record)
+    }
+
+    /// Returns the caller whose active token's value this is.
+    fn of_kept(kept: &Kept) -> Self {
+        Self {
+            presented: Presented::Token {
+                token_id: kept.token_id,
+                secret_id: kept.secret_id,
+            },
+            tenant_id: kept.tenant_id().clone(),
+            user_id: kept.owner.as_ref().map(|owner| owner.user_id),
+            role: kept.role(),
+            scopes: kept.grant.effective.clone(),
+        }
     }
 
     /// Returns who stands behind what it began by this active token, whichever value it
@@ -239,51 +257,133 @@ impl Caller {
     }
 }
 
+/// The callers that a thread remembers, at most: past that it forgets all.
+const REMEMBERED: usize = 1024;
+
+thread_local! {
+    /// The callers of this thread, by their values' rows, and what of each was read by its
+    /// number. What another thread would count, as who holds an `Arc`, is nobody's business
+    /// here: cores that serve the same caller would wait for each other.
+    static CALLERS: RefCell<HashMap<SecretId, (u64, Arc<Caller>)>> = RefCell::default();
+}
+
+/// Returns the caller whose active token's value this is, as this thread knows it.
+fn caller_of(kept: &Kept) -> Arc<Caller> {
+    CALLERS.with_borrow_mut(|callers| {
+        if let Some((number, caller)) = callers.get(&kept.secret_id)
+            && *number == kept.number
+        {
+            return Arc::clone(caller);
+        }
+        if callers.len() >= REMEMBERED {
+            callers.clear();
+        }
+        let caller = Arc::new(Caller::of_kept(kept));
+        callers.insert(kept.secret_id, (kept.number, Arc::clone(&caller)));
+        caller
+    })
+}
+
 impl Authority {
     /// Returns who presents this credential; [`Error::Unauthenticated`] when there is
     /// none or it is not good now, for whatever reason. WEBHOOK tokens are nobody's credential
     /// here: they are accepted only where they are named.
-    pub async fn authenticate(self: &Arc<Self>, credential: Option<&str>) -> Result<Caller, Error> {
-        let caller = match credential {
-            Some(credential) => self.who_presents(credential).await?,
+    pub async fn authenticate(
+        self: &Arc<Self>,
+        credential: Option<&str>,
+    ) -> Result<Arc<Caller>, Error> {
+        let told = match credential.map(|text| presented(text).parse::<AnyValue>()) {
             None => Err(Unauthenticated::NoCredential),
+            Some(Err(_)) => Err(Unauthenticated::Inactive(Inactive::Malformed)),
+            Some(Ok(value)) => match self.recall_caller(&value) {
+                Some(told) => told,
+                None => self.read_caller(&value).await?,
+            },
         };
-        caller.map_err(|reason| {
+        self.tell_caller(told)
+    }
+
+    /// As [`authenticate`](Self::authenticate), if memory knows who it is. Else nothing was
+    /// counted.
+    pub fn authenticate_at_once(&self, credential: &str) -> Option<Arc<Caller>> {
+        let value = presented(credential).parse::<AnyValue>().ok()?;
+        self.recall_caller(&value)?.ok()
+    }
+
+    fn tell_caller(
+        &self,
+        told: Result<Arc<Caller>, Unauthenticated>,
+    ) -> Result<Arc<Caller>, Error> {
+        told.map_err(|reason| {
             self.counters.unauthenticated.tick(reason);
             Error::Unauthenticated
         })
     }
 
-    async fn who_presents(
+    /// Returns who presents a value, if memory can tell.
+    fn recall_caller(&self, value: &AnyValue) -> Option<Result<Arc<Caller>, Unauthenticated>> {
+        let inactive = |reason| Some(Err(Unauthenticated::Inactive(reason)));
+        let recalled = self.coherence.recall(value, |_, kept| {
+            match self.recognise_at_once(value, kept) {
+                AtOnce::Open => None,
+                AtOnce::Nobodys(reason) => inactive(reason),
+                AtOnce::Is(at, by_older) => {
+                    let (kept, now) = (*kept.get(at)?, self.clock.now());
+                    if by_older {
+                        self.renew_kept(value, kept);
+                    }
+                    if !kept.is_over(now) {
+                        return Some(self.judge_kept_caller(value, kept, now));
+                    }
+                    // What is not noted yet is to be written down.
+                    let noted = kept.reused;
+                    noted.then_some(Err(Unauthenticated::Inactive(Inactive::ValueEnded)))
+                }
+            }
+        });
+        recalled.flatten()
+    }
+
+    async fn read_caller(
         self: &Arc<Self>,
-        credential: &str,
-    ) -> Result<Result<Caller, Unauthenticated>, Error> {
+        value: &AnyValue,
+    ) -> Result<Result<Arc<Caller>, Unauthenticated>, Error> {
         let inactive = |reason| Ok(Err(Unauthenticated::Inactive(reason)));
-        let Ok(value) = presented(credential).parse::<AnyValue>() else {
-            return inactive(Inactive::Malformed);
-        };
-        let (_, candidates) = self.find_candidates(&value).await?;
-        let (record, verifier) = match self.recognise(&value, candidates).await? {
-            Ok(recognised) => recognised,
+        let (_, kept) = self.read(value).await?;
+        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
+        let at = match self.recognise(None, value, &proofs).await? {
+            Ok(at) => at,
             Err(reason) => return inactive(reason),
         };
+        let kept = kept.get(at);
+        let kept = kept.ok_or_else(|| Error::internal("a value that is none of its candidates"))?;
         let now = self.clock.now();
-        if record.token.is_over(verifier.ends_at, now) {
-            self.note_ended_use(&record, &verifier, None, None).await;
+        if kept.is_over(now) {
+            self.note_ended_use(value, kept, None, None).await;
             return inactive(Inactive::ValueEnded);
         }
-        if let Some(reason) = record.inactive(&value, now) {
-            return inactive(reason);
+        Ok(self.judge_kept_caller(value, kept, now))
+    }
+
+    /// Judges who presents a value that was recognised and is not over.
+    fn judge_kept_caller(
+        &self,
+        value: &AnyValue,
+        kept: &Kept,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Unauthenticated> {
+        if let Some(reason) = kept.inactive(value, now) {
+            return Err(Unauthenticated::Inactive(reason));
         }
-        if record.token.kind == Kind::Webhook {
-            return inactive(Inactive::OtherKind);
+        if kept.kind == Kind::Webhook {
+            return Err(Unauthenticated::Inactive(Inactive::OtherKind));
         }
         let presented_here = Use {
             at: now,
             by: None,
             address: None,
         };
-        self.note_use(record.token.token_id, presented_here);
-        Ok(Ok(Caller::of(&record, verifier.secret_id)))
+        self.note_use(kept, presented_here);
+        Ok(caller_of(kept))
     }
 }

@@ -330,7 +330,8 @@ impl Authority {
             call_id: call.call_id,
         };
         scene.tx.append_act(&act, &origin, now).await?;
-        let revision = self.see(scene.tx.close(&changes, &[], now).await?);
+        let revision = scene.tx.close(&changes, &[], now).await;
+        let revision = self.settled(revision).await?;
         Ok(Claimed {
             user,
             member,

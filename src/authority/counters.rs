@@ -1,6 +1,6 @@
 //! What is counted while the process runs, for tests and for metrics.
 
-use crate::domain::introspection::{Active, Inactive, Introspection};
+use crate::domain::introspection::Inactive;
 use crate::domain::invite::Unclaimable;
 use crate::domain::session::Refusal;
 pub use crate::tally::Counter;
@@ -53,23 +53,6 @@ pub enum Outcome {
     Inactive(Inactive),
     /// There was no answer: the question was wrong, or the store away.
     Failed,
-}
-
-impl Outcome {
-    /// Returns what an answer counts as.
-    pub(super) fn of(introspection: &Introspection) -> Self {
-        match introspection {
-            Introspection::Inactive(reason) => Self::Inactive(*reason),
-            Introspection::Active(active) => {
-                let Active { missing, .. } = &**active;
-                if missing.is_empty() {
-                    Self::Allowed
-                } else {
-                    Self::LacksScope
-                }
-            }
-        }
-    }
 }
 
 impl Closed for Outcome {

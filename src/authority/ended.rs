@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::counters::SecurityEvent;
 use super::{Authority, Caller, Error};
+use crate::coherence::Kept;
 use crate::domain::audit::{Act, Origin, action};
+use crate::domain::foreign::AnyValue;
 use crate::domain::ids::SecretId;
-use crate::domain::introspection::{Record, Verifier};
 
 /// How long an answer waits for it to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,30 +28,29 @@ impl Authority {
     /// value's next use.
     pub(super) async fn note_ended_use(
         self: &Arc<Self>,
-        record: &Record,
-        verifier: &Verifier,
+        value: &AnyValue,
+        kept: &Kept,
         by: Option<&Caller>,
         address: Option<IpAddr>,
     ) {
-        if verifier.reused {
+        if kept.reused {
             return;
         }
-        let token = &record.token;
-        let mut act = Act::new(action::ENDED_VALUE_USED, token.tenant_id.clone());
-        act.token_id = Some(token.token_id);
-        act.user_id = token.owner.as_ref().map(|owner| owner.user_id);
+        let mut act = Act::new(action::ENDED_VALUE_USED, kept.tenant_id().clone());
+        act.token_id = Some(kept.token_id);
+        act.user_id = kept.owner.as_ref().map(|owner| owner.user_id);
         if let Some(address) = address {
             act = act.with("client_address", address.to_string());
         }
         let ended = Ended {
-            secret_id: verifier.secret_id,
+            secret_id: kept.secret_id,
             act,
             origin: Origin {
                 by: by.map(Caller::by),
                 ..Origin::default()
             },
         };
-        let authority = Arc::clone(self);
+        let (authority, value) = (Arc::clone(self), value.clone());
         let noted = self.once_begun(async move {
             if let Err(error) = authority.append_ended_use(ended).await {
                 tracing::warn!(
@@ -58,6 +58,8 @@ impl Authority {
                     "the use of a value after its end was not written down"
                 );
             }
+            // Read anew, it says that this is noted.
+            authority.coherence.forget(&value);
             Ok(())
         });
         // Where writers queue, the answer goes ahead of it.

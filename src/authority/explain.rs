@@ -2,7 +2,7 @@
 
 use super::access::Rpc;
 use super::introspect::required_scopes;
-use super::recognise::candidates_in;
+use super::recognise::{Proof, candidates_in};
 use super::scene::{Scene, shown};
 use super::update::parse_token_id;
 use super::{Authority, Call, Error, Shown, named_tenant};
@@ -171,7 +171,10 @@ impl Authority {
         }
         // A hash may take its time, and others wait for the connection.
         drop(scene);
-        let Ok((record, verifier)) = self.recognise(&value, candidates).await? else {
+        let proofs: Vec<Proof<'_>> = candidates.iter().map(Proof::from).collect();
+        let recognised = self.recognise(None, &value, &proofs).await?;
+        let recognised = recognised.map(|at| candidates.into_iter().nth(at));
+        let Ok(Some((record, verifier))) = recognised else {
             return Ok(Found::nothing(Inactive::Unknown));
         };
         let token = tokens

@@ -9,12 +9,13 @@ use tokio::time::timeout_at;
 
 use super::access::Rpc;
 use super::counters::SecurityEvent;
-use super::recognise::candidates_in;
+use super::recognise::{AtOnce, Proof, candidates_in};
 use super::scene::lost_row;
 use super::{Authority, Error, OpenCall};
 use crate::domain::audit::{Act, Origin};
 use crate::domain::change::Change;
 use crate::domain::foreign::AnyValue;
+use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::introspection::{Record, Verifier};
 use crate::domain::time::Timestamp;
 use crate::domain::token::RevokeReason;
@@ -39,6 +40,14 @@ impl Default for Exposures {
     }
 }
 
+/// Whose a good value is.
+struct Proven {
+    secret_id: SecretId,
+    token_id: TokenId,
+    tenant_id: TenantId,
+    user_id: Option<UserId>,
+}
+
 impl Authority {
     /// Revokes the token of a value that is good now. What is good for nothing changes
     /// nothing, and is answered alike.
@@ -58,14 +67,14 @@ impl Authority {
             return Err(Error::RateLimited { retry_after: RETRY });
         };
         let proof = timeout_at(call.deadline, self.proof(&value)).await;
-        let Some((record, verifier)) = proof.map_err(|_| Error::DeadlineExceeded)?? else {
+        let Some(proven) = proof.map_err(|_| Error::DeadlineExceeded)?? else {
             return Ok(());
         };
-        let locked = timeout_at(call.deadline, self.lock_record(&record)).await;
+        let locked = timeout_at(call.deadline, self.lock_proven(&proven)).await;
         let mut tx = locked.map_err(|_| Error::DeadlineExceeded)??;
         let now = self.clock.now();
         let found = candidates_in(&mut tx, &value).await?.into_iter();
-        let mut found = found.filter(|(_, found)| found.secret_id == verifier.secret_id);
+        let mut found = found.filter(|(_, found)| found.secret_id == proven.secret_id);
         let found = found.next();
         let Some((record, _)) = found.filter(|found| is_good(found, &value, now)) else {
             return Ok(());
@@ -87,20 +96,25 @@ impl Authority {
         };
         tx.append_act(&act, &origin, now).await?;
         let change = Change::TokenChanged(token.tenant_id, token.token_id);
-        self.see(tx.close(&[change], &[], now).await?);
+        self.settled(tx.close(&[change], &[], now).await).await?;
         let events = &self.counters.security_events;
         events.tick(SecurityEvent::ExposedValueRevoked);
         Ok(())
     }
 
-    /// Returns the record of a value that is good now, and what verified it.
-    async fn proof(
-        self: &Arc<Self>,
-        value: &AnyValue,
-    ) -> Result<Option<(Record, Verifier)>, Error> {
-        let (_, candidates) = self.find_candidates(value).await?;
-        let (record, verifier) = match self.recognise(value, candidates).await {
-            Ok(Ok(recognised)) => recognised,
+    /// Returns whose a value is that is good now.
+    async fn proof(self: &Arc<Self>, value: &AnyValue) -> Result<Option<Proven>, Error> {
+        let recalled = self.coherence.recall(value, |_, kept| {
+            let recognised = self.recognise_at_once(value, kept);
+            matches!(recognised, AtOnce::Nobodys(_))
+        });
+        if recalled == Some(true) {
+            return Ok(None);
+        }
+        let (_, kept) = self.read(value).await?;
+        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
+        let at = match self.recognise(None, value, &proofs).await {
+            Ok(Ok(at)) => at,
             Ok(Err(_)) => return Ok(None),
             // Only a known lookup or hint comes so far: it is told as the bound of all.
             Err(Error::HashingBusy { retry_after }) => {
@@ -108,24 +122,31 @@ impl Authority {
             }
             Err(error) => return Err(error),
         };
+        let kept = kept.get(at);
+        let kept = kept.ok_or_else(|| Error::internal("a value that is none of its candidates"))?;
         let now = self.clock.now();
-        if record.token.is_over(verifier.ends_at, now) {
-            self.note_ended_use(&record, &verifier, None, None).await;
+        if kept.is_over(now) {
+            self.note_ended_use(value, kept, None, None).await;
             return Ok(None);
         }
-        let found = (record, verifier);
-        Ok(is_good(&found, value, now).then_some(found))
+        let proven = Proven {
+            secret_id: kept.secret_id,
+            token_id: kept.token_id,
+            tenant_id: kept.tenant_id().clone(),
+            user_id: kept.owner.as_ref().map(|owner| owner.user_id),
+        };
+        Ok(kept.inactive(value, now).is_none().then_some(proven))
     }
 
     /// Begins a change of a token, with all that decides over it locked, in the order
     /// in which everybody locks.
-    async fn lock_record(&self, record: &Record) -> Result<Tx, Error> {
+    async fn lock_proven(&self, proven: &Proven) -> Result<Tx, Error> {
         let mut tx = self.store.begin().await?;
-        tx.lock_tenant(&record.token.tenant_id).await?;
-        if let Some(owner) = &record.token.owner {
-            tx.lock_user(owner.user_id).await?;
+        tx.lock_tenant(&proven.tenant_id).await?;
+        if let Some(user_id) = proven.user_id {
+            tx.lock_user(user_id).await?;
         }
-        tx.lock_token(record.token.token_id).await?;
+        tx.lock_token(proven.token_id).await?;
         Ok(tx)
     }
 }

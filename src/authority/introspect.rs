@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::counters::Outcome;
+use super::recognise::{AtOnce, Proof};
 use super::{Authority, Caller, Error};
+use crate::coherence::Kept;
 use crate::domain::bounds;
-use crate::domain::change::Revision;
+use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::foreign::AnyValue;
 use crate::domain::ids::TenantId;
-use crate::domain::introspection::{Inactive, Introspection, Question};
+use crate::domain::introspection::Inactive;
 use crate::domain::reason::{Field, Violations};
 use crate::domain::scope::{ScopeName, ScopeSet};
 use crate::domain::time::Timestamp;
@@ -18,165 +20,344 @@ use crate::domain::value::presented;
 
 /// What is asked for.
 #[derive(Clone)]
-pub struct Introspect {
+pub struct Introspect<'a> {
     /// The presented value.
-    pub token: String,
+    pub token: &'a str,
     /// The tenant that it must belong to, or `active`; empty is the caller's.
-    pub tenant_id: String,
+    pub tenant_id: &'a str,
     /// What it must be allowed to do.
-    pub required_scopes: Vec<String>,
-    /// The kind that it must be of.
+    pub required_scopes: &'a [String],
+    /// The kind that it must be of; `None` accepts any but WEBHOOK.
     pub expected_kind: Option<Kind>,
     /// What the answer must reflect; empty is anything.
-    pub min_revision: String,
+    pub min_revision: &'a str,
     /// Where the value came from; empty when the caller doesn't say.
-    pub client_address: String,
+    pub client_address: &'a str,
     /// What was wrong already on the wire.
     pub violations: Violations,
 }
 
-/// What is answered.
+/// What is answered, looked at where it is kept.
 #[derive(Debug)]
-pub struct Answer {
-    /// What the value is worth.
-    pub introspection: Introspection,
+pub struct Answer<'a> {
+    /// What is told of an active token; of one that is not, nothing.
+    pub active: Option<Active<'a>>,
+    /// The store's incarnation.
+    pub incarnation: &'a str,
     /// A lower bound of what was applied before the evaluation.
-    pub revision: Revision,
+    pub number: ChangeNumber,
     /// When the evaluation took place.
     pub evaluated_at: Timestamp,
 }
 
-/// A checked question.
-struct Asked {
-    question: Question,
-    min_revision: Option<Revision>,
-    client_address: Option<IpAddr>,
+/// What is answered about an active token.
+#[derive(Debug)]
+pub struct Active<'a> {
+    /// What is known of it.
+    pub kept: &'a Kept,
+    /// What was required and it may not do, sorted.
+    pub missing: &'a [&'a str],
 }
 
+/// A checked question.
+struct Asked<'a> {
+    value: Option<AnyValue>,
+    tenant_id: &'a str,
+    required_scopes: &'a [String],
+    expected_kind: Option<Kind>,
+    client_address: Option<IpAddr>,
+    caller: &'a Caller,
+}
+
+/// What a question comes to: what it counts as, and what was made of its answer.
+type Came<R> = (Outcome, R);
+
 impl Authority {
-    /// Judges a presented value. That it is worth nothing is an answer; that the
-    /// store can't be asked is an error, never that answer. The caller must have
-    /// been let in by [`access::may_at_all`](super::access::may_at_all).
-    pub async fn introspect(
+    /// Judges a presented value, and returns what `made` makes of the answer. That it is
+    /// worth nothing is an answer; that the store can't be asked is an error, never that
+    /// answer. The caller must have been let in by
+    /// [`access::may_at_all`](super::access::may_at_all).
+    pub async fn introspect<R>(
         self: &Arc<Self>,
         caller: &Caller,
-        command: Introspect,
-    ) -> Result<Answer, Error> {
-        let answered = self.judge(caller, command).await;
+        command: Introspect<'_>,
+        made: impl Fn(&Answer<'_>) -> R,
+    ) -> Result<R, Error> {
+        let answered = self.judge(caller, command, &made).await;
         let outcome = answered
             .as_ref()
-            .map_or(Outcome::Failed, |answer| Outcome::of(&answer.introspection));
-        self.counters.introspections.mine().tick(outcome);
-        answered
+            .map_or(Outcome::Failed, |(outcome, _)| *outcome);
+        self.count_introspection(outcome);
+        answered.map(|(_, answer)| answer)
     }
 
-    async fn judge(
+    /// As [`introspect`](Self::introspect), if it can be answered at once. What it came to is
+    /// not [counted](Self::count_introspection).
+    pub fn introspect_at_once<R>(
+        &self,
+        caller: &Caller,
+        command: Introspect<'_>,
+        made: impl Fn(&Answer<'_>) -> R,
+    ) -> Option<(Outcome, R)> {
+        let (asked, min_revision) = check(caller, &command).ok()?;
+        if min_revision.is_some_and(|least| !self.reflects(&least)) {
+            return None;
+        }
+        self.judge_at_once(&asked, ChangeNumber(0), &made)
+    }
+
+    /// Counts what an introspection came to.
+    pub fn count_introspection(&self, outcome: Outcome) {
+        self.counters.introspections.mine().tick(outcome);
+    }
+
+    async fn judge<R>(
         self: &Arc<Self>,
         caller: &Caller,
-        command: Introspect,
-    ) -> Result<Answer, Error> {
-        let asked = check(caller, &command)?;
-        let answer = |introspection, revision, evaluated_at| Answer {
-            introspection,
-            revision,
-            evaluated_at,
+        command: Introspect<'_>,
+        made: &impl Fn(&Answer<'_>) -> R,
+    ) -> Result<Came<R>, Error> {
+        let (asked, min_revision) = check(caller, &command)?;
+        let least = match min_revision {
+            None => ChangeNumber(0),
+            Some(least) => self.reflect(&least).await?,
         };
-        let inactive = |reason| Introspection::Inactive(reason);
-
-        let Ok(value) = presented(&command.token).parse::<AnyValue>() else {
-            // What has not even the form of an imported value never reaches the store,
-            // unless a revision is to be checked.
-            let revision = match asked.min_revision {
-                None => self.seen(),
-                Some(least) => {
-                    let head = self.see(self.store.get_head().await?);
-                    check_revision(&least, &head)?;
-                    head
-                }
-            };
-            return Ok(answer(
-                inactive(Inactive::Malformed),
-                revision,
-                self.clock.now(),
-            ));
-        };
-        let (revision, candidates) = self.find_candidates(&value).await?;
-        if let Some(least) = &asked.min_revision {
-            check_revision(least, &revision)?;
+        match (self.judge_at_once(&asked, least, made), &asked.value) {
+            (Some(came), _) => Ok(came),
+            (None, Some(value)) => self.judge_read(&asked, value, made).await,
+            (None, None) => Err(Error::internal("what is no value was not judged")),
         }
-        let recognised = self.recognise_for(caller.bound_to(), &value, candidates);
-        let (record, verifier) = match recognised.await? {
-            Ok(recognised) => recognised,
-            Err(reason) => return Ok(answer(inactive(reason), revision, self.clock.now())),
+    }
+
+    /// Judges what memory suffices for; `None` where it does not decide.
+    fn judge_at_once<R>(
+        &self,
+        asked: &Asked<'_>,
+        least: ChangeNumber,
+        made: &impl Fn(&Answer<'_>) -> R,
+    ) -> Option<Came<R>> {
+        let Some(value) = &asked.value else {
+            // What has not even the form of an imported value never reaches the store.
+            let number = self.head().max(least);
+            return Some(self.inactive(Inactive::Malformed, number, self.clock.now(), made));
         };
+        let recalled = self.coherence.recall(value, |number, kept| {
+            self.judge_recalled(asked, value, kept, number, made)
+        });
+        recalled.flatten()
+    }
+
+    /// Judges a value by what is in memory; `None` where that does not decide.
+    fn judge_recalled<R>(
+        &self,
+        asked: &Asked<'_>,
+        value: &AnyValue,
+        kept: &[&Kept],
+        number: ChangeNumber,
+        made: &impl Fn(&Answer<'_>) -> R,
+    ) -> Option<Came<R>> {
+        let now = self.clock.now();
+        match self.recognise_at_once(value, kept) {
+            AtOnce::Open => None,
+            AtOnce::Nobodys(reason) => Some(self.inactive(reason, number, now, made)),
+            AtOnce::Is(at, by_older) => {
+                let kept = *kept.get(at)?;
+                if by_older {
+                    self.renew_kept(value, kept);
+                }
+                if !kept.is_over(now) {
+                    return Some(self.judge_kept(asked, value, kept, number, now, made));
+                }
+                // What is not noted yet is to be written down.
+                let noted = kept.reused;
+                noted.then(|| self.inactive(Inactive::ValueEnded, number, now, made))
+            }
+        }
+    }
+
+    /// Judges a value by what the store knows of it.
+    async fn judge_read<R>(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        value: &AnyValue,
+        made: &impl Fn(&Answer<'_>) -> R,
+    ) -> Result<Came<R>, Error> {
+        let (number, kept) = self.read(value).await?;
+        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
+        let bound = asked.caller.bound_to();
+        let recognised = self.recognise(bound, value, &proofs).await?;
         // Not before: a hash may have waited for its turn, and an end have passed.
         let now = self.clock.now();
-        let bound = caller
-            .bound_to()
-            .is_none_or(|bound| *bound == record.token.tenant_id);
-        if record.token.is_over(verifier.ends_at, now) {
-            // Who asks for another tenant is not named in this one's log.
-            let by = bound.then_some(caller);
-            let address = asked.client_address.filter(|_| bound);
-            self.note_ended_use(&record, &verifier, by, address).await;
-            return Ok(answer(inactive(Inactive::ValueEnded), revision, now));
-        }
-        let introspection = if bound {
-            asked.question.judge(record, &value, now)
-        } else {
-            inactive(Inactive::OtherTenant)
+        let reason = match recognised {
+            Err(reason) => reason,
+            Ok(at) => match kept.get(at) {
+                None => return Err(Error::internal("a value that is none of its candidates")),
+                Some(kept) if kept.is_over(now) => {
+                    // Who asks for another tenant is not named in this one's log.
+                    let bound = bound.is_none_or(|bound| bound == kept.tenant_id());
+                    let by = bound.then_some(asked.caller);
+                    let address = asked.client_address.filter(|_| bound);
+                    self.note_ended_use(value, kept, by, address).await;
+                    Inactive::ValueEnded
+                }
+                Some(kept) => return Ok(self.judge_kept(asked, value, kept, number, now, made)),
+            },
         };
-        if let Introspection::Active(active) = &introspection {
-            let presented_there = Use {
-                at: now,
-                by: caller.token_id(),
-                address: asked.client_address,
-            };
-            self.note_use(active.token.token_id, presented_there);
+        Ok(self.inactive(reason, number, now, made))
+    }
+
+    /// Judges what is known of a value that was recognised and is not over.
+    fn judge_kept<R>(
+        &self,
+        asked: &Asked<'_>,
+        value: &AnyValue,
+        kept: &Kept,
+        number: ChangeNumber,
+        now: Timestamp,
+        made: &impl Fn(&Answer<'_>) -> R,
+    ) -> Came<R> {
+        if let Some(reason) = asked.refuses(value, kept, now) {
+            return self.inactive(reason, number, now, made);
         }
-        Ok(answer(introspection, revision, now))
+        let effective = &kept.grant.effective;
+        let required = asked.required_scopes.iter().map(String::as_str);
+        let mut missing: Vec<&str> = required.filter(|name| !effective.names(name)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let presented_there = Use {
+            at: now,
+            by: asked.caller.token_id(),
+            address: asked.client_address,
+        };
+        self.note_use(kept, presented_there);
+        let outcome = if missing.is_empty() {
+            Outcome::Allowed
+        } else {
+            Outcome::LacksScope
+        };
+        let active = Active {
+            kept,
+            missing: &missing,
+        };
+        (outcome, made(&self.answer(Some(active), number, now)))
+    }
+
+    /// Returns what a value that is worth nothing comes to.
+    fn inactive<R>(
+        &self,
+        reason: Inactive,
+        number: ChangeNumber,
+        now: Timestamp,
+        made: &impl Fn(&Answer<'_>) -> R,
+    ) -> Came<R> {
+        let answer = self.answer(None, number, now);
+        (Outcome::Inactive(reason), made(&answer))
+    }
+
+    fn answer<'a>(
+        &'a self,
+        active: Option<Active<'a>>,
+        number: ChangeNumber,
+        evaluated_at: Timestamp,
+    ) -> Answer<'a> {
+        Answer {
+            active,
+            incarnation: &self.incarnation,
+            number,
+            evaluated_at,
+        }
+    }
+
+    /// Returns whether a revision is applied here.
+    fn reflects(&self, least: &Revision) -> bool {
+        let applied = self.coherence.applied();
+        let here = least.incarnation == self.incarnation;
+        here && applied.is_some_and(|applied| least.number <= applied)
+    }
+
+    /// Waits until a revision is applied here. One above the head, or of another store, is
+    /// refused.
+    async fn reflect(&self, least: &Revision) -> Result<ChangeNumber, Error> {
+        if self.reflects(least) {
+            return Ok(least.number);
+        }
+        let head = self.store_head().await?;
+        if least.incarnation != head.incarnation || least.number > head.number {
+            return Err(Error::field("min_revision", Field::InvalidRevision));
+        }
+        self.coherence.catch_up(least.number).await;
+        Ok(head.number)
+    }
+}
+
+impl Asked<'_> {
+    /// Returns why a good value is worth nothing to who asks.
+    fn refuses(&self, value: &AnyValue, kept: &Kept, now: Timestamp) -> Option<Inactive> {
+        let tenant_id = kept.tenant_id();
+        if self
+            .caller
+            .bound_to()
+            .is_some_and(|bound| bound != tenant_id)
+        {
+            return Some(Inactive::OtherTenant);
+        }
+        if let Some(reason) = kept.inactive(value, now) {
+            return Some(reason);
+        }
+        if self.tenant_id != tenant_id.as_str() {
+            return Some(Inactive::OtherTenant);
+        }
+        let kind_fits = match self.expected_kind {
+            Some(kind) => kind == kept.kind,
+            None => kept.kind != Kind::Webhook,
+        };
+        (!kind_fits).then_some(Inactive::OtherKind)
     }
 }
 
 /// Checks the question's fields, all of them.
-fn check(caller: &Caller, command: &Introspect) -> Result<Asked, Error> {
+fn check<'a>(
+    caller: &'a Caller,
+    command: &Introspect<'a>,
+) -> Result<(Asked<'a>, Option<Revision>), Error> {
     let mut violations = command.violations.clone();
-    let tenant_id: Option<TenantId> = match command.tenant_id.as_str() {
+    let tenant_id = match command.tenant_id {
         "" if caller.bound_to().is_none() => {
             violations.add("tenant_id", Field::Required);
-            None
+            ""
         }
-        "" | "active" => Some(caller.tenant_id.clone()),
-        text => violations.check(
-            "tenant_id",
-            text.parse().map_err(|_| Field::InvalidTenantId),
-        ),
+        "" | "active" => caller.tenant_id.as_str(),
+        text => {
+            if !TenantId::is_id(text) {
+                violations.add("tenant_id", Field::InvalidTenantId);
+            }
+            text
+        }
     };
-    let required_scopes = required_scopes(&command.required_scopes, &mut violations);
-    let min_revision = match command.min_revision.as_str() {
+    check_scopes(command.required_scopes, &mut violations);
+    let min_revision = match command.min_revision {
         "" => None,
         text => violations.check(
             "min_revision",
             text.parse().map_err(|_| Field::InvalidRevision),
         ),
     };
-    let client_address = match command.client_address.as_str() {
+    let client_address = match command.client_address {
         "" => None,
         text => violations.check("client_address", address(text)),
     };
     if !violations.is_empty() {
         return Err(violations.into());
     }
-    let question = Question {
+    let asked = Asked {
+        value: presented(command.token).parse().ok(),
         tenant_id,
+        required_scopes: command.required_scopes,
         expected_kind: command.expected_kind,
-        required_scopes,
-    };
-    Ok(Asked {
-        question,
-        min_revision,
         client_address,
-    })
+        caller,
+    };
+    Ok((asked, min_revision))
 }
 
 /// Reads an address; an IPv4 one that is written as IPv6 is told as what it is.
@@ -185,27 +366,24 @@ fn address(text: &str) -> Result<IpAddr, Field> {
     Ok(address.to_canonical())
 }
 
-/// Reads the scopes that are required.
-pub(super) fn required_scopes(texts: &[String], violations: &mut Violations) -> ScopeSet {
-    let mut required_scopes = ScopeSet::default();
+/// Checks the scopes that are required; returns whether they are scopes, and not too many.
+fn check_scopes(texts: &[String], violations: &mut Violations) -> bool {
     if texts.len() > bounds::TOKEN_SCOPES {
         violations.add("required_scopes", Field::TooMany);
-        return required_scopes;
+        return false;
     }
     for (at, text) in texts.iter().enumerate() {
-        let name = text.parse::<ScopeName>().map_err(|_| Field::InvalidScope);
-        if let Some(name) = violations.check(&format!("required_scopes[{at}]"), name) {
-            required_scopes.insert(name);
+        if !ScopeName::is_name(text) {
+            violations.add(&format!("required_scopes[{at}]"), Field::InvalidScope);
         }
     }
-    required_scopes
+    true
 }
 
-/// Refuses a revision above the head, or of another store.
-fn check_revision(least: &Revision, head: &Revision) -> Result<(), Error> {
-    if least.incarnation == head.incarnation && least.number <= head.number {
-        Ok(())
-    } else {
-        Err(Error::field("min_revision", Field::InvalidRevision))
+/// Reads the scopes that are required.
+pub(super) fn required_scopes(texts: &[String], violations: &mut Violations) -> ScopeSet {
+    if !check_scopes(texts, violations) {
+        return ScopeSet::default();
     }
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }

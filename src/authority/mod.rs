@@ -72,6 +72,7 @@ use self::upgrade::Upgrades;
 use self::usage::Uses;
 use self::verify::InFlight;
 use crate::call_span;
+use crate::coherence::{Allowance, Coherence};
 use crate::domain::base62;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::entropy::{self, Entropy};
@@ -87,7 +88,8 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// The authority: everything that its callers can ask for.
 pub struct Authority {
-    store: Store,
+    store: Arc<Store>,
+    coherence: Arc<Coherence>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// Replaced as a whole: who reads it waits for nobody.
@@ -162,14 +164,22 @@ impl Authority {
         keyring: Keyring,
         reload_period: Duration,
         hasher: Hasher,
+        memory: Option<Allowance>,
     ) -> Result<Self, Error> {
         let drawn: [u8; 16] = entropy::bytes(&*entropy)?;
+        let waits = memory.as_ref().is_some_and(|memory| memory.alone.may_end());
+        if waits {
+            replica::outlast(&store, clock.now(), reload_period).await?;
+        }
         store.insert_head(&base62::encode(&drawn, 22)).await?;
         let head = store.get_head().await?;
+        let store = Arc::new(store);
+        let coherence = Coherence::start(Arc::clone(&store), head.number, memory);
         let authority = Self {
             replica: Replica::new(reload_period, clock.now())?,
             trusts: Trusts::none(),
             store,
+            coherence: Arc::new(coherence),
             clock,
             entropy,
             keyring: ArcSwap::from_pointee(keyring),
@@ -207,7 +217,9 @@ impl Authority {
             self.begun.close();
             self.begun.wait().await;
             let flushed = self.flush_usage().await;
-            self.leave().await.and(flushed)
+            let left = self.leave().await.and(flushed);
+            self.coherence.release().await;
+            left
         };
         let before = until.checked_sub(CLOSING).unwrap_or(until);
         let done = timeout_at(before, last).await;
@@ -283,6 +295,40 @@ impl Authority {
             incarnation: self.incarnation.clone(),
             number,
         }
+    }
+
+    /// Asks the store for its head.
+    async fn store_head(&self) -> Result<Revision, Error> {
+        let head = self.coherence.head().await?;
+        Ok(self.see(head))
+    }
+
+    /// Waits until what was committed is true wherever this process answers, and returns
+    /// its revision. Where nobody knows whether it was committed, nothing that was known
+    /// before is answered any more.
+    async fn settled(&self, closed: Result<Revision, store::Error>) -> Result<Revision, Error> {
+        match closed {
+            Ok(revision) => {
+                self.coherence.catch_up(revision.number).await;
+                Ok(self.see(revision))
+            }
+            Err(error) => {
+                if matches!(error, store::Error::Unavailable(_)) {
+                    self.coherence.doubt();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Keeps answers in memory as long as the process runs.
+    pub fn keep_answers(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.coherence).keep()
+    }
+
+    /// Returns what is in memory, and what is counted of it.
+    pub fn coherence(&self) -> &Coherence {
+        &self.coherence
     }
 
     /// Remembers that a revision is committed, and returns it.

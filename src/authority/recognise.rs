@@ -1,95 +1,183 @@
-//! Whose value was presented: what it may be, and what of that verifies.
+//! Whose value was presented: which of those that it may be verifies it.
+
+use std::sync::atomic::Ordering;
 
 use super::{Authority, Error};
-use crate::domain::change::Revision;
+use crate::coherence::{Failure, Kept, Read};
+use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::foreign::AnyValue;
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{SecretId, TenantId};
 use crate::domain::introspection::{Inactive, Record, Verifier};
+use crate::domain::value::Secret;
 use crate::store::{Found, Tx};
 
 /// A record, and what verifies one of its values.
 pub(super) type Candidate = (Record, Verifier);
 
-/// Turns what was found of one lookup into candidates.
-fn at_most_one(found: Found) -> (Revision, Vec<Candidate>) {
-    (found.head, found.record.into_iter().collect())
+/// What verifies a value that was presented, wherever it is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Proof<'a> {
+    /// The value's row.
+    pub(super) secret_id: SecretId,
+    /// Whose it is.
+    pub(super) tenant_id: &'a TenantId,
+    /// The fingerprint, and the key that it was made with.
+    pub(super) fingerprint: Option<(&'a KeyId, &'a Fingerprint)>,
+    /// The bcrypt hash; what is in memory has none.
+    pub(super) secret_hash: Option<&'a SecretHash>,
+}
+
+impl<'a> From<&'a Kept> for Proof<'a> {
+    fn from(kept: &'a Kept) -> Self {
+        let fingerprint = kept.fingerprint.as_ref();
+        Self {
+            secret_id: kept.secret_id,
+            tenant_id: kept.tenant_id(),
+            fingerprint: fingerprint.map(|(key, fingerprint)| (&**key, fingerprint)),
+            secret_hash: kept.secret_hash.as_ref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Candidate> for Proof<'a> {
+    fn from((record, verifier): &'a Candidate) -> Self {
+        let fingerprint = verifier.fingerprint.as_ref();
+        Self {
+            secret_id: verifier.secret_id,
+            tenant_id: &record.token.tenant_id,
+            fingerprint: fingerprint.map(|(key, fingerprint)| (key, fingerprint)),
+            secret_hash: Some(&verifier.secret_hash),
+        }
+    }
+}
+
+/// What a presented secret is by a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// The one that the row verifies.
+    Good,
+    /// That one, but its fingerprint is under an older key.
+    GoodByOlder,
+    /// Another.
+    Wrong,
+    /// That is for bcrypt to say.
+    Open,
+}
+
+/// What can be said of a presented value at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtOnce {
+    /// It is that one's of those that it may be; whether by an older key's fingerprint.
+    Is(usize, bool),
+    /// It is nobody's.
+    Nobodys(Inactive),
+    /// That is for bcrypt to say.
+    Open,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        if failure.is_unavailable() {
+            Self::Unavailable(Box::new(failure))
+        } else {
+            Self::Internal(Box::new(failure))
+        }
+    }
+}
+
+/// Returns what is said of a value that may be nobody's.
+fn unknown(value: &AnyValue) -> Inactive {
+    match value {
+        AnyValue::Native(_) => Inactive::Unknown,
+        AnyValue::Foreign(_) => Inactive::Malformed,
+    }
 }
 
 impl Authority {
-    /// Returns what a presented value may be, and the head, in one statement. Of a native
-    /// value that is one at most; of a foreign one those whose hint it begins with.
-    pub(super) async fn find_candidates(
-        &self,
-        value: &AnyValue,
-    ) -> Result<(Revision, Vec<Candidate>), Error> {
-        let (head, candidates) = match value {
-            AnyValue::Native(value) => {
-                at_most_one(self.store.find_record_by_lookup(value.lookup()).await?)
+    /// Returns which of those that it may be a value is, if fingerprints alone can say so.
+    pub(super) fn recognise_at_once<'a, P>(&self, value: &AnyValue, candidates: &[P]) -> AtOnce
+    where
+        P: Copy + Into<Proof<'a>>,
+    {
+        let mut said = AtOnce::Nobodys(if candidates.is_empty() {
+            unknown(value)
+        } else {
+            Inactive::WrongSecret
+        });
+        for (at, candidate) in candidates.iter().enumerate() {
+            match self.compare(value.secret(), (*candidate).into()) {
+                Compared::Good => return AtOnce::Is(at, false),
+                Compared::GoodByOlder => return AtOnce::Is(at, true),
+                Compared::Wrong => {}
+                Compared::Open => said = AtOnce::Open,
             }
-            AnyValue::Foreign(value) => {
-                let found = self.store.find_records_by_beginning(value.beginning());
-                let found = found.await?;
-                (found.head, found.records)
-            }
-        };
-        Ok((self.see(head), candidates))
+        }
+        said
     }
 
-    /// Returns which of the candidates the value is. Those that need no bcrypt are asked
-    /// first: one that is in use finds itself without it.
+    /// Returns which of those that it may be a value is. Those that need no bcrypt are asked
+    /// first: one that is in use finds itself without it. For who is bound to a tenant bcrypt
+    /// judges that tenant's alone, so that nobody takes another's share of it.
     pub(super) async fn recognise(
-        &self,
-        value: &AnyValue,
-        candidates: Vec<Candidate>,
-    ) -> Result<Result<Candidate, Inactive>, Error> {
-        self.recognise_for(None, value, candidates).await
-    }
-
-    /// As [`recognise`](Self::recognise), for who is bound to a tenant: bcrypt judges that
-    /// tenant's candidates alone, so that nobody takes another's share of it.
-    pub(super) async fn recognise_for(
         &self,
         bound: Option<&TenantId>,
         value: &AnyValue,
-        candidates: Vec<Candidate>,
-    ) -> Result<Result<Candidate, Inactive>, Error> {
-        if candidates.is_empty() {
-            return Ok(Err(match value {
-                AnyValue::Native(_) => Inactive::Unknown,
-                AnyValue::Foreign(_) => Inactive::Malformed,
-            }));
-        }
-        let secret = value.secret();
-        let (mut open, mut wrong) = (Vec::new(), Inactive::WrongSecret);
-        for candidate in candidates {
-            match self.compare(secret, &candidate.1) {
-                Some(true) => return Ok(Ok(candidate)),
-                Some(false) => {}
-                None if bound.is_none_or(|bound| *bound == candidate.0.token.tenant_id) => {
-                    open.push(candidate);
+        proofs: &[Proof<'_>],
+    ) -> Result<Result<usize, Inactive>, Error> {
+        match self.recognise_at_once(value, proofs) {
+            AtOnce::Is(at, by_older) => {
+                if let Some(proof) = proofs.get(at).filter(|_| by_older) {
+                    self.renew(value.secret(), *proof);
                 }
-                None => wrong = Inactive::OtherTenant,
+                return Ok(Ok(at));
             }
+            AtOnce::Nobodys(reason) => return Ok(Err(reason)),
+            AtOnce::Open => {}
         }
-        for candidate in open {
-            let (record, verifier) = &candidate;
-            if self
-                .verify(secret, verifier, &record.token.tenant_id)
-                .await?
-            {
-                return Ok(Ok(candidate));
+        let mut wrong = Inactive::WrongSecret;
+        for (at, proof) in proofs.iter().enumerate() {
+            if self.compare(value.secret(), *proof) == Compared::Wrong {
+                continue;
+            }
+            if bound.is_some_and(|bound| bound != proof.tenant_id) {
+                wrong = Inactive::OtherTenant;
+            } else if self.verify(value.secret(), *proof).await? {
+                return Ok(Ok(at));
             }
         }
         Ok(Err(wrong))
     }
+
+    /// As [`renew`](Self::renew), for what is in memory, which is read anew.
+    pub(super) fn renew_kept(&self, value: &AnyValue, kept: &Kept) {
+        if !self.upgrades.has(kept.secret_id) {
+            self.renew(value.secret(), kept.into());
+            self.coherence.forget(value);
+        }
+    }
+
+    /// Reads what a presented value may be, and as of when.
+    pub(super) async fn read(&self, value: &AnyValue) -> Result<Read, Error> {
+        let (number, kept) = self.coherence.read(value).await?;
+        self.seen.fetch_max(number.0, Ordering::AcqRel);
+        Ok((number, kept))
+    }
+
+    /// Remembers a good secret's fingerprint under the current key, in place of an older
+    /// one's.
+    pub(super) fn renew(&self, secret: &Secret, proof: Proof<'_>) {
+        if !self.upgrades.has(proof.secret_id) {
+            self.upgrade(proof, self.fingerprint_of(secret));
+        }
+    }
 }
 
-/// As [`Authority::find_candidates`], as of the transaction's snapshot.
+/// Returns what a presented value may be, as of the transaction's snapshot.
 pub(super) async fn candidates_in(tx: &mut Tx, value: &AnyValue) -> Result<Vec<Candidate>, Error> {
     match value {
         AnyValue::Native(value) => {
-            let found = tx.find_record_by_lookup(value.lookup()).await?;
-            Ok(at_most_one(found).1)
+            let Found { record, .. } = tx.find_record_by_lookup(value.lookup()).await?;
+            Ok(record.into_iter().collect())
         }
         AnyValue::Foreign(value) => {
             let found = tx.find_records_by_beginning(value.beginning()).await?;

@@ -12,11 +12,12 @@ use tokio::sync::Mutex;
 
 use super::keyring::Keyring;
 use super::{Authority, Error};
+use crate::coherence;
 use crate::domain::base62;
 use crate::domain::entropy::{self, OsEntropy};
 use crate::domain::fingerprint::KeyId;
 use crate::domain::time::Timestamp;
-use crate::store;
+use crate::store::{self, Store};
 
 /// A replica that was not seen for so many periods is dead.
 const PERIODS: u32 = 3;
@@ -47,6 +48,21 @@ impl Replica {
             uncounted: Mutex::new(false),
         })
     }
+}
+
+/// Waits until a process that did not take its leave can't answer from memory any more,
+/// should there be one. This process holds the store alone already.
+pub(super) async fn outlast(store: &Store, now: Timestamp, period: Duration) -> Result<(), Error> {
+    let live = now.saturating_sub(period.saturating_mul(PERIODS));
+    let mut tx = store.snapshot().await?;
+    if !tx.list_replicas_seen_since(live).await?.is_empty() {
+        tracing::info!(
+            seconds = coherence::LASTS.as_secs(),
+            "another process did not take its leave: waiting until it answers from memory no more"
+        );
+        tokio::time::sleep(coherence::LASTS).await;
+    }
+    Ok(())
 }
 
 impl Authority {

@@ -257,7 +257,7 @@ impl Authority {
         let closed = scene
             .tx
             .close_with(&changes, &epochs, request.as_ref(), scene.now);
-        Ok(self.see(closed.await?))
+        self.settled(closed.await).await
     }
 }
 

@@ -3,10 +3,12 @@
 //! of it.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Authority, Error};
+use crate::coherence::Kept;
 use crate::domain::ids::TokenId;
 use crate::domain::token::Use;
 
@@ -102,9 +104,15 @@ impl Uses {
 }
 
 impl Authority {
-    /// Notes that a token was found active.
-    pub(super) fn note_use(&self, token_id: TokenId, use_: Use) {
-        match self.uses.note(token_id, use_) {
+    /// Notes that a token was found active. Of those by one caller from one address within
+    /// a second, the first is noted: the others would only have cores wait for each other.
+    pub(super) fn note_use(&self, kept: &Kept, use_: Use) {
+        let mut hasher = DefaultHasher::new();
+        (use_.at.parts().0, use_.by, use_.address).hash(&mut hasher);
+        if !kept.is_new_use(hasher.finish()) {
+            return;
+        }
+        match self.uses.note(kept.token_id, use_) {
             Noted::Kept => {}
             Noted::HalfFull => self.flush_wanted.notify_one(),
             Noted::Dropped => {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::recognise::{Compared, Proof};
 use super::suspects::Suspect;
 use super::upgrade::{Stage, Upgrade};
 use super::{Authority, Error};
 use crate::domain::fingerprint::{Fingerprint, KeyId};
 use crate::domain::ids::TenantId;
-use crate::domain::introspection::Verifier;
 use crate::domain::invite;
 use crate::domain::value::{Secret, TokenValue};
 
@@ -61,24 +61,23 @@ impl Authority {
         self.fingerprint_of(value.secret())
     }
 
-    fn fingerprint_of(&self, secret: &Secret) -> (KeyId, Fingerprint) {
+    pub(super) fn fingerprint_of(&self, secret: &Secret) -> (KeyId, Fingerprint) {
         let ring = self.keyring.load();
         let key = ring.current();
         (key.id().clone(), key.fingerprint(secret))
     }
 
     /// Returns whether the secret is the one that the row verifies.
-    pub(super) async fn verify(
-        &self,
-        secret: &Secret,
-        verifier: &Verifier,
-        tenant_id: &TenantId,
-    ) -> Result<bool, Error> {
-        if let Some(good) = self.compare(secret, verifier) {
+    pub(super) async fn verify(&self, secret: &Secret, proof: Proof<'_>) -> Result<bool, Error> {
+        if let Some(good) = self.decided(secret, proof) {
             return Ok(good);
         }
+        // What is in memory goes no further than its fingerprint.
+        let none = || Error::internal("a value without its hash");
+        let hash = proof.secret_hash.ok_or_else(none)?;
+        let (secret_id, tenant_id) = (proof.secret_id, proof.tenant_id);
         let fresh = self.fingerprint_of(secret);
-        let flight = (verifier.secret_id, *fresh.1.as_bytes());
+        let flight = (secret_id, *fresh.1.as_bytes());
         if self.suspects.is_wrong(&flight) {
             self.counters.wrong_values_recalled.add(1);
             return Ok(false);
@@ -91,15 +90,14 @@ impl Authority {
         };
         let outcome = seat.cell.get_or_try_init(|| async {
             // A flight may have landed since; it left what it learned.
-            if let Some(good) = self.compare(secret, verifier) {
+            if let Some(good) = self.decided(secret, proof) {
                 return Ok(good);
             }
-            let _place = self.suspects.enter(verifier.secret_id, tenant_id)?;
-            let hash = &verifier.secret_hash;
+            let _place = self.suspects.enter(secret_id, tenant_id)?;
             self.counters.bcrypt_verifications.add(1);
             let good = self.hasher.verify(tenant_id, secret.expose(), hash).await?;
             if good {
-                self.upgrade(verifier, fresh);
+                self.upgrade(proof, fresh);
             } else {
                 self.suspects.remember(flight);
             }
@@ -125,30 +123,51 @@ impl Authority {
         self.hasher.verify(tenant_id, secret.expose(), hash).await
     }
 
-    /// Judges a value by its row's fingerprint, or by the one that is remembered for
-    /// it; `None` where the ring lacks their keys. Where it is good, the current key
-    /// takes an older one's place.
-    pub(super) fn compare(&self, secret: &Secret, verifier: &Verifier) -> Option<bool> {
+    /// Returns whether a secret is the one that the row verifies, where fingerprints can
+    /// say so.
+    fn decided(&self, secret: &Secret, proof: Proof<'_>) -> Option<bool> {
+        match self.compare(secret, proof) {
+            Compared::Good | Compared::GoodByOlder => Some(true),
+            Compared::Wrong => Some(false),
+            Compared::Open => None,
+        }
+    }
+
+    /// Judges a secret by its row's fingerprint, or by the one that is remembered for it,
+    /// unless the ring lacks their keys.
+    pub(super) fn compare(&self, secret: &Secret, proof: Proof<'_>) -> Compared {
         let ring = self.keyring.load();
-        if let Some((key_id, fingerprint)) = &verifier.fingerprint
+        let told = |good: bool| {
+            if good {
+                Compared::Good
+            } else {
+                Compared::Wrong
+            }
+        };
+        if let Some((key_id, fingerprint)) = proof.fingerprint
             && let Some(key) = ring.get(key_id)
         {
             let good = key.fingerprint(secret) == *fingerprint;
             let older = key_id.name() < ring.current().id().name();
-            if good && older && !self.upgrades.has(verifier.secret_id) {
-                self.upgrade(verifier, self.fingerprint_of(secret));
-            }
-            return Some(good);
+            return if good && older {
+                Compared::GoodByOlder
+            } else {
+                told(good)
+            };
         }
-        let (key_id, fingerprint) = self.upgrades.find(verifier.secret_id)?;
-        let key = ring.get(&key_id)?;
-        Some(key.fingerprint(secret) == fingerprint)
+        let remembered = self.upgrades.find(proof.secret_id);
+        let remembered = remembered.as_ref();
+        let key = remembered.and_then(|(key_id, _)| ring.get(key_id));
+        match remembered.zip(key) {
+            Some(((_, fingerprint), key)) => told(key.fingerprint(secret) == *fingerprint),
+            None => Compared::Open,
+        }
     }
 
     /// Remembers a verified row's fingerprint, to be written; never in place of one
     /// under a later key, which another replica made.
-    fn upgrade(&self, verifier: &Verifier, fingerprint: (KeyId, Fingerprint)) {
-        let replaced = verifier.fingerprint.as_ref().map(|(key, _)| key.clone());
+    pub(super) fn upgrade(&self, proof: Proof<'_>, fingerprint: (KeyId, Fingerprint)) {
+        let replaced = proof.fingerprint.map(|(key, _)| key.clone());
         let later = |key: &KeyId| key.name() > fingerprint.0.name();
         let stage = if replaced.as_ref().is_some_and(later) {
             Stage::Settled
@@ -160,7 +179,7 @@ impl Authority {
             replaced,
             stage,
         };
-        if !self.upgrades.remember(verifier.secret_id, upgrade) {
+        if !self.upgrades.remember(proof.secret_id, upgrade) {
             self.counters.upgrades_dropped.add(1);
             self.flush_wanted.notify_one();
         }

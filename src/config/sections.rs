@@ -36,6 +36,24 @@ pub struct Server {
     /// Kubernetes leaves a pod by default.
     #[schemars(range(max = 3600))]
     pub grace_seconds: u64,
+    /// Which threads serve connections: `per-core`, so many as `cores` says, each with
+    /// connections of its own; or `shared`, those that do all else, for whoever has fewer
+    /// busy connections than cores.
+    pub runtime: Runtime,
+    /// Threads that serve connections where `runtime` is `per-core`; as many as there are
+    /// cores where it is absent.
+    #[schemars(range(min = 1, max = 64))]
+    pub cores: Option<usize>,
+}
+
+/// Which threads serve connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Some of their own.
+    PerCore,
+    /// Those that do all else, too.
+    Shared,
 }
 
 impl Default for Server {
@@ -46,6 +64,8 @@ impl Default for Server {
             reflection: true,
             drain_seconds: 5,
             grace_seconds: 15,
+            runtime: Runtime::PerCore,
+            cores: None,
         }
     }
 }
@@ -277,6 +297,34 @@ impl Default for Retention {
             dead_tokens_days: 90,
             audit_days: None,
             sweep_minutes: 60,
+        }
+    }
+}
+
+/// `[coherence]`: answers from memory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Coherence {
+    /// The mebibytes that memory may take for what is known of tokens, about; about 300 bytes
+    /// a token. 0 has every value looked up in the database.
+    #[schemars(range(max = 1_048_576))]
+    pub memory_mib: u64,
+    /// The tokens' values that memory may hold, beside that; absent, the mebibytes alone
+    /// decide.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub memory_records: Option<u64>,
+    /// Whether this is the only process that uses a PostgreSQL database, so that answers may
+    /// come from memory: another that says so is refused, and one that does not must not
+    /// run. The embedded database is always used by one process alone.
+    pub single_process: bool,
+}
+
+impl Default for Coherence {
+    fn default() -> Self {
+        Self {
+            memory_mib: 256,
+            memory_records: None,
+            single_process: false,
         }
     }
 }

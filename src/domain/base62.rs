@@ -30,6 +30,14 @@ pub fn is_base62(text: &str) -> bool {
 /// Encodes the bytes in `width` characters, which must suffice: 43 for 32 bytes,
 /// 22 for 16, 6 for 4.
 pub fn encode(bytes: &[u8], width: usize) -> String {
+    if bytes.len() <= size_of::<u128>() {
+        let number = bytes
+            .iter()
+            .fold(0, |n: u128, byte| n << 8 | u128::from(*byte));
+        let mut text = vec![b'0'; width];
+        write_number(number, &mut text);
+        return String::from_utf8(text).unwrap_or_default();
+    }
     let mut number = bytes.to_vec();
     let mut reversed = Vec::with_capacity(width);
     for _ in 0..width {
@@ -42,6 +50,23 @@ pub fn encode(bytes: &[u8], width: usize) -> String {
         reversed.push(character(u8::try_from(remainder).unwrap_or(0)));
     }
     reversed.iter().rev().collect()
+}
+
+/// The number that has one digit more than a chunk.
+const CHUNK: u128 = 62u128.pow(10);
+
+/// Writes a number in as many digits as there is room for, which must suffice.
+pub fn write_number(mut number: u128, room: &mut [u8]) {
+    // Ten digits at once: division in 64 bits is cheaper.
+    for chunk in room.rchunks_mut(10) {
+        let mut low = u64::try_from(number % CHUNK).unwrap_or(0);
+        number /= CHUNK;
+        for place in chunk.iter_mut().rev() {
+            let digit = usize::try_from(low % 62).unwrap_or(0);
+            *place = ALPHABET.get(digit).copied().unwrap_or(b'0');
+            low /= 62;
+        }
+    }
 }
 
 /// Decodes into exactly `N` bytes; `None` for a foreign character or a number

@@ -73,7 +73,7 @@ impl From<Unfit> for Field {
 }
 
 /// Who holds a grant: what limits it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Holder {
     /// The user's role; `None` for SERVICE, which no role limits, and for who is no
     /// member.

@@ -63,7 +63,7 @@ pub enum Change {
     /// A token was created: its lookup is no longer unknown.
     TokenCreated(TenantId, TokenId),
     /// Tokens of a tenant were created, the first of which has this id: too many to be
-    /// logged one by one. It is logged as a change of the tenant.
+    /// logged one by one. It is logged as a change of the tenant that names that token.
     TokensCreated(TenantId, TokenId),
     /// A token's record was altered.
     TokenChanged(TenantId, TokenId),
@@ -118,9 +118,10 @@ impl Change {
     /// Returns the token that it is about, if one.
     pub fn token_id(&self) -> Option<TokenId> {
         match self {
-            Self::TokenCreated(_, token_id) | Self::TokenChanged(_, token_id) => Some(*token_id),
+            Self::TokenCreated(_, token_id)
+            | Self::TokenChanged(_, token_id)
+            | Self::TokensCreated(_, token_id) => Some(*token_id),
             Self::UserChanged(_)
-            | Self::TokensCreated(..)
             | Self::MemberChanged(..)
             | Self::TenantChanged(_)
             | Self::CatalogChanged(_) => None,

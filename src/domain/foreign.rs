@@ -72,10 +72,11 @@ impl FromStr for AnyValue {
     fn from_str(text: &str) -> Result<Self, ParseTokenError> {
         match text.parse() {
             Ok(value) => Ok(Self::Native(value)),
-            Err(_) if may_be_foreign(text) => {
-                Ok(Self::Foreign(ForeignValue(Secret::whole(text.to_owned()))))
+            Err(error) => {
+                let whole = Secret::whole(text).filter(|_| may_be_foreign(text));
+                let whole = whole.map(ForeignValue).ok_or(error)?;
+                Ok(Self::Foreign(whole))
             }
-            Err(error) => Err(error),
         }
     }
 }

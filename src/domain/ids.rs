@@ -58,6 +58,14 @@ macro_rules! id {
                 uuid_v7(now, entropy).map(Self)
             }
 
+            /// Writes the id's text.
+            pub fn write(self, room: &mut [u8; $prefix.len() + ID_WIDTH]) -> &str {
+                let (prefix, digits) = room.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                base62::write_number(self.0.as_u128(), digits);
+                std::str::from_utf8(room).unwrap_or_default()
+            }
+
             /// Returns the id as the store keeps it.
             pub fn uuid(self) -> Uuid {
                 self.0
@@ -72,7 +80,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), base62::encode(self.0.as_bytes(), ID_WIDTH))
+                f.write_str(self.write(&mut [0; $prefix.len() + ID_WIDTH]))
             }
         }
 
@@ -143,6 +151,16 @@ impl TenantId {
         self.0.starts_with(AUTHORITY) || &*self.0 == "active"
     }
 
+    /// Returns whether a text is a tenant's id.
+    pub fn is_id(text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+        (3..=63).contains(&bytes.len())
+            && bytes.iter().all(inner)
+            && bytes.first().is_some_and(u8::is_ascii_lowercase)
+            && bytes.last().is_some_and(|byte| *byte != b'-')
+    }
+
     /// Returns the id's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -153,13 +171,7 @@ impl FromStr for TenantId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let bytes = text.as_bytes();
-        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-        let well_formed = (3..=63).contains(&bytes.len())
-            && bytes.iter().all(inner)
-            && bytes.first().is_some_and(u8::is_ascii_lowercase)
-            && bytes.last().is_some_and(|byte| *byte != b'-');
-        if well_formed {
+        if Self::is_id(text) {
             Ok(Self(text.into()))
         } else {
             Err(ParseIdError)

@@ -3,10 +3,10 @@
 use super::catalog::{Catalog, Holder};
 use super::fingerprint::{Fingerprint, KeyId, SecretHash};
 use super::foreign::AnyValue;
-use super::ids::{SecretId, TenantId};
+use super::ids::SecretId;
 use super::scope::ScopeSet;
 use super::time::Timestamp;
-use super::token::{Kind, State, Token};
+use super::token::{State, Token};
 use super::value::Prefix;
 
 /// What verifies one value of a token.
@@ -25,7 +25,7 @@ pub struct Verifier {
 }
 
 /// What of a tenant decides over its tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// What its values begin with.
     pub prefix: Prefix,
@@ -81,6 +81,57 @@ pub enum Inactive {
     OtherKind,
 }
 
+/// Of what a token acts as, what decides whether it is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerFacts {
+    /// Whether the user is deleted.
+    pub deleted: bool,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Whether it is a member of the token's tenant.
+    pub member: bool,
+}
+
+/// What decides whether a token is good, whatever was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether its tenant is deleted.
+    pub tenant_deleted: bool,
+    /// Whether its tenant is suspended.
+    pub tenant_suspended: bool,
+    /// The user that it acts as, if it acts as one.
+    pub owner: Option<OwnerFacts>,
+    /// Whether it is revoked.
+    pub revoked: bool,
+    /// Whether it is switched off.
+    pub disabled: bool,
+    /// From when on it is expired.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Facts {
+    /// Returns why no value of the token is active; `None` when one may be.
+    pub fn dead(&self, now: Timestamp) -> Option<Inactive> {
+        if self.tenant_deleted {
+            return Some(Inactive::TenantDeleted);
+        }
+        if self.owner.is_some_and(|owner| owner.deleted) {
+            return Some(Inactive::OwnerDeleted);
+        }
+        match State::of(self.revoked, self.expires_at, self.disabled, now) {
+            State::Revoked => return Some(Inactive::Revoked),
+            State::Expired => return Some(Inactive::Expired),
+            State::Disabled => return Some(Inactive::Disabled),
+            State::Active => {}
+        }
+        match self.owner {
+            Some(owner) if owner.suspended => Some(Inactive::OwnerSuspended),
+            Some(owner) if !owner.member => Some(Inactive::OwnerLeft),
+            _ => self.tenant_suspended.then_some(Inactive::TenantSuspended),
+        }
+    }
+}
+
 impl Record {
     /// Returns why the token is inactive, whatever was asked; `None` when it is
     /// active.
@@ -93,29 +144,24 @@ impl Record {
 
     /// Returns why no value of the token is active; `None` when one may be.
     pub fn dead(&self, now: Timestamp) -> Option<Inactive> {
-        if self.tenant.deleted {
-            return Some(Inactive::TenantDeleted);
+        self.facts().dead(now)
+    }
+
+    /// Returns what decides whether the token is good.
+    pub fn facts(&self) -> Facts {
+        let owner = self.token.owner.as_ref().map(|owner| OwnerFacts {
+            deleted: owner.deleted,
+            suspended: owner.suspended,
+            member: owner.role.is_some(),
+        });
+        Facts {
+            tenant_deleted: self.tenant.deleted,
+            tenant_suspended: self.tenant.suspended,
+            owner,
+            revoked: self.token.revocation.is_some(),
+            disabled: self.token.disabled_at.is_some(),
+            expires_at: self.token.expires_at,
         }
-        if let Some(owner) = &self.token.owner
-            && owner.deleted
-        {
-            return Some(Inactive::OwnerDeleted);
-        }
-        match self.token.state(now) {
-            State::Revoked => return Some(Inactive::Revoked),
-            State::Expired => return Some(Inactive::Expired),
-            State::Disabled => return Some(Inactive::Disabled),
-            State::Active => {}
-        }
-        if let Some(owner) = &self.token.owner {
-            if owner.suspended {
-                return Some(Inactive::OwnerSuspended);
-            }
-            if owner.role.is_none() {
-                return Some(Inactive::OwnerLeft);
-            }
-        }
-        self.tenant.suspended.then_some(Inactive::TenantSuspended)
     }
 
     /// Returns who holds the token's grant.
@@ -135,66 +181,5 @@ pub fn holder(token: &Token) -> Holder {
         role: token.role(),
         kind: token.kind,
         authority: token.tenant_id.is_authority(),
-    }
-}
-
-/// What a resource server requires of a presented value.
-#[derive(Clone, Debug, Default)]
-pub struct Question {
-    /// The tenant that it must belong to.
-    pub tenant_id: Option<TenantId>,
-    /// The kind that it must be of; `None` accepts any but WEBHOOK.
-    pub expected_kind: Option<Kind>,
-    /// What it must be allowed to do.
-    pub required_scopes: ScopeSet,
-}
-
-/// What is answered about an active token.
-#[derive(Clone, Debug)]
-pub struct Active {
-    /// The record.
-    pub token: Token,
-    /// What it may do now.
-    pub scopes: ScopeSet,
-    /// What was required and it may not do.
-    pub missing: ScopeSet,
-}
-
-/// What a presented value is worth to who asked.
-#[derive(Clone, Debug)]
-pub enum Introspection {
-    /// It is active, though something that was required may be missing.
-    Active(Box<Active>),
-    /// It is worth nothing.
-    Inactive(Inactive),
-}
-
-impl Question {
-    /// Judges a record whose value has been verified and is not over.
-    pub fn judge(&self, record: Record, value: &AnyValue, now: Timestamp) -> Introspection {
-        if let Some(reason) = record.inactive(value, now) {
-            return Introspection::Inactive(reason);
-        }
-        if self
-            .tenant_id
-            .as_ref()
-            .is_some_and(|asked| *asked != record.token.tenant_id)
-        {
-            return Introspection::Inactive(Inactive::OtherTenant);
-        }
-        let kind_fits = match self.expected_kind {
-            Some(kind) => kind == record.token.kind,
-            None => record.token.kind != Kind::Webhook,
-        };
-        if !kind_fits {
-            return Introspection::Inactive(Inactive::OtherKind);
-        }
-        let scopes = record.effective_scopes();
-        let missing = self.required_scopes.minus(&scopes);
-        Introspection::Active(Box::new(Active {
-            token: record.token,
-            scopes,
-            missing,
-        }))
     }
 }

@@ -20,6 +20,7 @@ pub mod principal;
 pub mod reason;
 pub mod scope;
 pub mod session;
+mod short;
 pub mod text;
 pub mod time;
 pub mod token;

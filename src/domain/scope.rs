@@ -1,5 +1,6 @@
 //! Scope names, sets of them, and the authority's own permissions among them.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +24,15 @@ pub struct ScopeError;
 pub struct ScopeName(Arc<str>);
 
 impl ScopeName {
+    /// Returns whether a text is a name.
+    pub fn is_name(text: &str) -> bool {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        let well_formed =
+            (1..=bounds::SCOPE_NAME_BYTES).contains(&text.len()) && text.bytes().all(good);
+        // A short value would pass for a name, which is kept and shown.
+        well_formed && !value::stands_in(text)
+    }
+
     /// Returns the name's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,15 +51,18 @@ impl ScopeName {
     }
 }
 
+/// As a text it is as equal and as ordered as by itself, so that a set is asked for one.
+impl Borrow<str> for ScopeName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for ScopeName {
     type Err = ScopeError;
 
     fn from_str(text: &str) -> Result<Self, ScopeError> {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-        // A short value would pass for a name, which is kept and shown.
-        let well_formed =
-            (1..=bounds::SCOPE_NAME_BYTES).contains(&text.len()) && text.bytes().all(good);
-        if well_formed && !value::stands_in(text) {
+        if Self::is_name(text) {
             Ok(Self(text.into()))
         } else {
             Err(ScopeError)
@@ -128,6 +141,11 @@ impl ScopeSet {
     /// Returns whether the set has the scope.
     pub fn contains(&self, scope: &ScopeName) -> bool {
         self.0.contains(scope)
+    }
+
+    /// Returns whether the set has the scope of this name, which need not be one.
+    pub fn names(&self, text: &str) -> bool {
+        self.0.contains(text)
     }
 
     /// Returns whether the set has the permission's scope.

@@ -87,6 +87,25 @@ impl State {
     /// Each of them.
     pub const ALL: [Self; 4] = [Self::Active, Self::Disabled, Self::Expired, Self::Revoked];
 
+    /// Returns the state of what has these ends. At the very instant of its end it is
+    /// expired; once revoked or expired it is never active again.
+    pub fn of(
+        revoked: bool,
+        expires_at: Option<Timestamp>,
+        disabled: bool,
+        now: Timestamp,
+    ) -> Self {
+        if revoked {
+            Self::Revoked
+        } else if expires_at.is_some_and(|end| now >= end) {
+            Self::Expired
+        } else if disabled {
+            Self::Disabled
+        } else {
+            Self::Active
+        }
+    }
+
     /// Returns the name that a filter in the store knows.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -193,26 +212,23 @@ pub struct Token {
     pub last_use: Option<Use>,
 }
 
+/// Returns whether a value with this end is over, whose token was last changed then. That
+/// is in the past for everybody: a clock that is behind lets no value go on that a rotation
+/// has ended.
+pub fn is_over(ends_at: Option<Timestamp>, updated_at: Timestamp, now: Timestamp) -> bool {
+    ends_at.is_some_and(|end| now.max(updated_at) >= end)
+}
+
 impl Token {
-    /// Returns the token's state. At the very instant of its end it is expired;
-    /// once revoked or expired it is never active again.
+    /// Returns the token's state.
     pub fn state(&self, now: Timestamp) -> State {
-        if self.revocation.is_some() {
-            State::Revoked
-        } else if self.expires_at.is_some_and(|end| now >= end) {
-            State::Expired
-        } else if self.disabled_at.is_some() {
-            State::Disabled
-        } else {
-            State::Active
-        }
+        let disabled = self.disabled_at.is_some();
+        State::of(self.revocation.is_some(), self.expires_at, disabled, now)
     }
 
-    /// Returns whether a value of the token with this end is over. The token's last
-    /// change is in the past for everybody: a clock that is behind lets no value go on
-    /// that a rotation has ended.
+    /// Returns whether a value of the token with this end is over.
     pub fn is_over(&self, ends_at: Option<Timestamp>, now: Timestamp) -> bool {
-        ends_at.is_some_and(|end| now.max(self.updated_at) >= end)
+        is_over(ends_at, self.updated_at, now)
     }
 
     /// Returns whether the record may be changed: not once expired or revoked.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use super::base62;
 use super::bounds;
 use super::entropy::{self, Entropy, EntropyError};
+use super::short::Short;
 
 pub use find::{Finder, Found, stands_in};
 
@@ -47,10 +48,23 @@ pub enum ParsePrefixError {
 
 /// What every value of a tenant begins with, such as `ody_`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Prefix(String);
+#[serde(try_from = "String", into = "String")]
+pub struct Prefix(Short<PREFIX_MAX>);
+
+/// The prefix of the reserved tenant.
+const AUTHORITY: &str = "ta_";
+/// The prefix of invites' values.
+const INVITE: &str = "inv_";
 
 impl Prefix {
+    /// Takes one of the authority's own, which are short enough.
+    fn of(text: &str) -> Self {
+        match Short::new(text) {
+            Some(text) => Self(text),
+            None => unreachable!("a prefix of {} bytes", text.len()),
+        }
+    }
+
     /// Returns how many characters a prefix may have.
     pub(super) fn widths() -> impl Iterator<Item = usize> {
         2..=PREFIX_MAX
@@ -58,12 +72,12 @@ impl Prefix {
 
     /// Returns the prefix of the reserved tenant.
     pub fn authority() -> Self {
-        Self(String::from("ta_"))
+        Self::of(AUTHORITY)
     }
 
     /// Returns the prefix of invites' values, which no tenant has.
     pub fn invite() -> Self {
-        Self(String::from("inv_"))
+        Self::of(INVITE)
     }
 
     /// Returns whether what bears it is an invite's value.
@@ -75,7 +89,7 @@ impl Prefix {
     /// of them begins or that begin one, are refused.
     pub fn for_tenant(text: &str) -> Result<Self, ParsePrefixError> {
         let prefix: Self = text.parse()?;
-        let taken = ["ta_", "inv_"];
+        let taken = [AUTHORITY, INVITE];
         if taken
             .iter()
             .any(|reserved| text.starts_with(reserved) || reserved.starts_with(text))
@@ -87,7 +101,21 @@ impl Prefix {
 
     /// Returns the prefix's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = ParsePrefixError;
+
+    fn try_from(text: String) -> Result<Self, ParsePrefixError> {
+        text.parse()
+    }
+}
+
+impl From<Prefix> for String {
+    fn from(prefix: Prefix) -> Self {
+        prefix.as_str().to_owned()
     }
 }
 
@@ -103,45 +131,42 @@ impl FromStr for Prefix {
             && bytes.iter().all(inner)
             && bytes.first().is_some_and(u8::is_ascii_lowercase)
             && bytes.last().is_some_and(|byte| matches!(byte, b'_' | b'-'));
-        if well_formed {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ParsePrefixError::Malformed)
-        }
+        let text = Short::new(text).filter(|_| well_formed);
+        text.map(Self).ok_or(ParsePrefixError::Malformed)
     }
 }
 
 /// The public, indexed part of a value: 12 random characters, 71 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Lookup(String);
+pub struct Lookup(Short<LOOKUP_WIDTH>);
 
 impl Lookup {
     /// Returns the one that the store calls this.
     pub fn from_stored(text: &str) -> Option<Self> {
         let well_formed = text.len() == LOOKUP_WIDTH && base62::is_base62(text);
-        well_formed.then(|| Self(text.to_owned()))
+        Short::new(text).filter(|_| well_formed).map(Self)
     }
 
     /// Returns the lookup's text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 /// The secret part of a value: 256 random bits in 43 characters; of one that another
 /// system made, the whole. Cannot be printed.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Short<{ bounds::FOREIGN_BYTES }>);
 
 impl Secret {
     /// Takes a value that another system made.
-    pub(super) fn whole(text: String) -> Self {
-        Self(text)
+    pub(super) fn whole(text: &str) -> Option<Self> {
+        Short::new(text).map(Self)
     }
 
     /// Returns the characters that bcrypt and HMAC take.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
@@ -162,14 +187,18 @@ pub struct TokenValue {
 impl TokenValue {
     /// Mints a new value.
     pub fn mint(prefix: Prefix, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
-        let lookup = Lookup(base62::random(entropy, LOOKUP_WIDTH)?);
+        let lookup = base62::random(entropy, LOOKUP_WIDTH)?;
         let secret: [u8; 32] = entropy::bytes(entropy)?;
-        let secret = Secret(base62::encode(&secret, SECRET_WIDTH));
-        Ok(Self {
-            prefix,
-            lookup,
-            secret,
-        })
+        let secret = base62::encode(&secret, SECRET_WIDTH);
+        match (Short::new(&lookup), Short::new(&secret)) {
+            (Some(lookup), Some(secret)) => Ok(Self {
+                prefix,
+                lookup: Lookup(lookup),
+                secret: Secret(secret),
+            }),
+            // They are as wide as was asked for.
+            _ => unreachable!("a lookup or secret that is too long"),
+        }
     }
 
     /// Returns the value with another prefix: the secret does not depend on it.
@@ -181,19 +210,25 @@ impl TokenValue {
     /// Returns the value itself, to be handed to its owner and to nobody else.
     pub fn expose(&self) -> String {
         let mut text = self.unchecked();
-        text.push_str(&check(&text));
+        let check = check(&text);
+        text.extend(check.iter().copied().map(char::from));
         text
     }
 
     /// Returns the value without its check.
     fn unchecked(&self) -> String {
-        format!("{}{}{}", self.prefix.0, self.lookup.0, self.secret.0)
+        let parts = [
+            self.prefix.as_str(),
+            self.lookup.as_str(),
+            self.secret.expose(),
+        ];
+        parts.concat()
     }
 
     /// Returns the visible part: the prefix and the first 8 characters.
     pub fn hint(&self) -> String {
-        let visible = self.lookup.0.get(..HINT_WIDTH).unwrap_or_default();
-        format!("{}{visible}", self.prefix.0)
+        let visible = self.lookup.as_str().get(..HINT_WIDTH).unwrap_or_default();
+        format!("{}{visible}", self.prefix.as_str())
     }
 
     /// Returns the prefix that the value bears.
@@ -230,17 +265,18 @@ impl FromStr for TokenValue {
         if !base62::is_base62(tail) {
             return Err(ParseTokenError::Malformed);
         }
-        let prefix: Prefix = prefix.parse().map_err(|_| ParseTokenError::Malformed)?;
+        let malformed = ParseTokenError::Malformed;
+        let prefix: Prefix = prefix.parse().map_err(|_| malformed)?;
         let (lookup, rest) = tail.split_at(LOOKUP_WIDTH);
         let (secret, given) = rest.split_at(SECRET_WIDTH);
         let (checked, _) = text.split_at(text.len() - CHECK_WIDTH);
-        if check(checked) != given {
+        if check(checked) != given.as_bytes() {
             return Err(ParseTokenError::Checksum);
         }
         Ok(Self {
             prefix,
-            lookup: Lookup(lookup.to_owned()),
-            secret: Secret(secret.to_owned()),
+            lookup: Lookup(Short::new(lookup).ok_or(malformed)?),
+            secret: Secret(Short::new(secret).ok_or(malformed)?),
         })
     }
 }
@@ -252,8 +288,10 @@ impl fmt::Debug for TokenValue {
 }
 
 /// Returns the CRC-32/ISO-HDLC of the text in six characters.
-fn check(text: &str) -> String {
-    base62::encode(&crc32fast::hash(text.as_bytes()).to_be_bytes(), CHECK_WIDTH)
+fn check(text: &str) -> [u8; CHECK_WIDTH] {
+    let mut check = [0; CHECK_WIDTH];
+    base62::write_number(crc32fast::hash(text.as_bytes()).into(), &mut check);
+    check
 }
 
 /// Drops surrounding blanks and a leading `Bearer `, in any case, from what
@@ -275,7 +313,7 @@ pub fn presented(text: &str) -> &str {
 pub fn searchable_hint(prefix: &Prefix, text: &str) -> String {
     presented(text)
         .chars()
-        .take(prefix.0.len() + HINT_WIDTH)
+        .take(prefix.as_str().len() + HINT_WIDTH)
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod house;
+mod memory;
 mod store;
 mod tokens;
 
@@ -9,7 +10,13 @@ use super::{Label, Metric, Values};
 use crate::tally::Closed;
 
 /// All rows.
-pub(super) const ALL: &[&[Metric]] = &[calls::ROWS, tokens::ROWS, store::ROWS, house::ROWS];
+pub(super) const ALL: &[&[Metric]] = &[
+    calls::ROWS,
+    tokens::ROWS,
+    memory::ROWS,
+    store::ROWS,
+    house::ROWS,
+];
 
 /// Returns a label whose values are the names of a closed set.
 const fn label<K: Closed>(name: &'static str) -> Label {

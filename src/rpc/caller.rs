@@ -88,7 +88,7 @@ where
                     Credential::Token(caller) => {
                         // However the call ends: its caller is known.
                         if let Some(called_by) = request.extensions().get::<CalledBy>() {
-                            called_by.note(Who::from(caller));
+                            called_by.note(Who::from(&**caller));
                         }
                         may_at_all(rpc, caller)?;
                     }

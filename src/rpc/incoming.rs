@@ -12,9 +12,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::tally::Counter;
+
+/// A connection that was taken, before it is known who serves it.
+#[derive(Debug)]
+pub struct Arrival {
+    stream: std::net::TcpStream,
+    open: Open,
+    place: OwnedSemaphorePermit,
+}
+
+impl Arrival {
+    /// Opens it on the runtime that this is called on, which serves it.
+    pub fn open(self) -> io::Result<Connection> {
+        Ok(Connection {
+            stream: TcpStream::from_std(self.stream)?,
+            silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
+            _open: self.open,
+            _place: self.place,
+        })
+    }
+}
 
 /// A connection and its place among the bounded number.
 #[derive(Debug)]
@@ -22,8 +41,6 @@ pub struct Connection {
     stream: TcpStream,
     /// Until when the first bytes must have come; gone once they have.
     silence: Option<Pin<Box<Sleep>>>,
-    /// Resolves when it is cut.
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _open: Open,
     _place: OwnedSemaphorePermit,
 }
@@ -64,23 +81,12 @@ impl Drop for Open {
     }
 }
 
-impl Connection {
-    /// Fails once the connection is cut. Its task waits for either.
-    fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_cut(context)?;
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
             self.silence = None;
@@ -99,7 +105,6 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -116,20 +121,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
     }
 }
 
@@ -144,8 +140,6 @@ pub struct Incoming {
     pause: Option<Pin<Box<Sleep>>>,
     /// Resolves once no new connection is to be taken.
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Cancelled when connections are cut.
-    cut: CancellationToken,
 }
 
 /// How long a connection may say nothing at first: later, HTTP/2 asks whether its peer
@@ -180,14 +174,12 @@ impl Refusals {
 }
 
 /// Takes a listener's connections, at most so many at once, and counts them, until
-/// `closing` is cancelled: then those that have already been made, and no more. When
-/// `cut` is cancelled, each fails.
+/// `closing` is cancelled: then those that have already been made, and no more.
 pub fn incoming(
     listener: TcpListener,
     most: usize,
     connections: Arc<Connections>,
     closing: CancellationToken,
-    cut: &CancellationToken,
 ) -> Incoming {
     Incoming {
         listener,
@@ -196,12 +188,11 @@ pub fn incoming(
         places: Arc::new(Semaphore::new(most)),
         pause: None,
         closing: Box::pin(closing.cancelled_owned()),
-        cut: cut.clone(),
     }
 }
 
 impl Stream for Incoming {
-    type Item = io::Result<Connection>;
+    type Item = Arrival;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -241,14 +232,15 @@ impl Stream for Incoming {
             // Small answers must not wait for more to be sent; where this fails
             // the connection is about to fail as well.
             let _ = stream.set_nodelay(true);
-            return Poll::Ready(Some(Ok(Connection {
+            // From the reactor that takes connections to the one that will serve this.
+            let Ok(stream) = stream.into_std() else {
+                continue;
+            };
+            return Poll::Ready(Some(Arrival {
                 stream,
-                silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
-                // Of its own: else all connections would contend for one lock.
-                cut: Box::pin(self.cut.child_token().cancelled_owned()),
-                _open: Open::new(&self.connections),
-                _place: place,
-            })));
+                open: Open::new(&self.connections),
+                place,
+            }));
         }
     }
 }
@@ -256,7 +248,7 @@ impl Stream for Incoming {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncReadExt as _;
     use tokio_stream::StreamExt as _;
 
     #[tokio::test]
@@ -266,9 +258,9 @@ mod tests {
         let connections = Arc::<Connections>::default();
         let open = CancellationToken::new();
         let counted = Arc::clone(&connections);
-        let mut incoming = incoming(listener, 1, counted, open.clone(), &open);
+        let mut incoming = incoming(listener, 1, counted, open);
         let _first = TcpStream::connect(address).await.unwrap();
-        let taken = incoming.next().await.unwrap().unwrap();
+        let taken = incoming.next().await.unwrap().open().unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         let mut buffer = [0; 1];
         tokio::select! {
@@ -281,7 +273,7 @@ mod tests {
         drop(taken);
         assert_eq!(counted(), (0, 1));
         let _third = TcpStream::connect(address).await.unwrap();
-        assert!(incoming.next().await.unwrap().is_ok());
+        assert!(incoming.next().await.is_some());
     }
 
     #[test]
@@ -302,20 +294,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let closing = CancellationToken::new();
-        let mut incoming = incoming(
-            listener,
-            9,
-            Arc::default(),
-            closing.clone(),
-            &CancellationToken::new(),
-        );
+        let mut incoming = incoming(listener, 9, Arc::default(), closing.clone());
         let mut early = Vec::new();
         for _ in 0..3 {
             early.push(TcpStream::connect(address).await.unwrap());
         }
         closing.cancel();
         for _ in 0..3 {
-            assert!(incoming.next().await.unwrap().is_ok());
+            assert!(incoming.next().await.is_some());
         }
         assert!(incoming.next().await.is_none());
         drop(incoming);
@@ -327,29 +313,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let open = CancellationToken::new();
-        let mut incoming = incoming(listener, 1, Arc::default(), open.clone(), &open);
+        let mut incoming = incoming(listener, 1, Arc::default(), open);
         let _silent = TcpStream::connect(address).await.unwrap();
-        let mut taken = incoming.next().await.unwrap().unwrap();
+        let mut taken = incoming.next().await.unwrap().open().unwrap();
         let error = taken.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_is_cut_fails_while_it_waits_and_whatever_comes() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (open, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut incoming = incoming(listener, 1, Arc::default(), open, &cut);
-        let mut peer = TcpStream::connect(address).await.unwrap();
-        let mut taken = incoming.next().await.unwrap().unwrap();
-        let waiting = async {
-            let error = taken.read_u8().await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-        };
-        let cutting = async { cut.cancel() };
-        tokio::join!(biased; waiting, cutting);
-        peer.write_u8(1).await.unwrap();
-        assert!(taken.read_u8().await.is_err());
-        assert!(taken.write_u8(1).await.is_err());
     }
 }

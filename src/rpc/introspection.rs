@@ -9,10 +9,9 @@ use super::call::{Opened, answer as respond, span};
 use super::convert::{inward, outward};
 use super::layers::PartlyFailed;
 use super::status::message as told;
-use crate::authority::introspect::{Answer, Introspect};
+use crate::authority::introspect::{Active, Answer, Introspect};
 use crate::authority::{Authority, Error};
 use crate::domain::bounds;
-use crate::domain::introspection::{Active, Introspection};
 use crate::domain::reason::{Field, Violations};
 use crate::pb;
 use crate::pb::batch_introspect_result::Result as BatchResult;
@@ -29,9 +28,11 @@ impl IntrospectionService for Service {
         request: Request<pb::IntrospectRequest>,
     ) -> Result<Response<pb::IntrospectResponse>, Status> {
         let (opened, message) = Opened::of(&self.0, request).await?;
-        let answered = self.0.introspect(&opened.call.caller, question(message));
+        let answered = self
+            .0
+            .introspect(&opened.call.caller, question(&message), answer);
         let answered = answered.instrument(span(opened.call.rpc)).await;
-        respond(answered.map(answer), &opened.request_id)
+        respond(answered, &opened.request_id)
     }
 
     async fn batch_introspect(
@@ -68,10 +69,11 @@ impl Service {
         self.0.counters().batches.observe(message.requests.len());
         let mut results = Vec::with_capacity(message.requests.len());
         let mut failed = None;
-        for message in message.requests {
-            let answered = self.0.introspect(&opened.call.caller, question(message));
+        for message in &message.requests {
+            let caller = &opened.call.caller;
+            let answered = self.0.introspect(caller, question(message), answer);
             let result = match answered.await {
-                Ok(answered) => BatchResult::Response(answer(answered)),
+                Ok(answered) => BatchResult::Response(answered),
                 // The rest would fare alike, each after a wait of its own.
                 Err(error @ Error::Unavailable(_)) => return Err(error),
                 Err(error) => {
@@ -88,59 +90,49 @@ impl Service {
     }
 }
 
-fn question(message: pb::IntrospectRequest) -> Introspect {
+pub(super) fn question(message: &pb::IntrospectRequest) -> Introspect<'_> {
     let mut violations = Violations::default();
     Introspect {
         expected_kind: inward::kind("expected_kind", message.expected_kind, &mut violations),
-        token: message.token,
-        tenant_id: message.tenant_id,
-        required_scopes: message.required_scopes,
-        min_revision: message.min_revision,
-        client_address: message.client_address,
+        token: &message.token,
+        tenant_id: &message.tenant_id,
+        required_scopes: &message.required_scopes,
+        min_revision: &message.min_revision,
+        client_address: &message.client_address,
         violations,
     }
 }
 
-fn answer(answer: Answer) -> pb::IntrospectResponse {
+fn answer(answer: &Answer<'_>) -> pb::IntrospectResponse {
     let always = pb::IntrospectResponse {
-        revision: answer.revision.to_string(),
+        revision: format!("{}.{}", answer.incarnation, answer.number.0),
         evaluate_time: Some(outward::timestamp(answer.evaluated_at)),
         ..Default::default()
     };
-    let Active {
-        token,
-        scopes,
-        missing,
-    } = match answer.introspection {
-        // Why is not said: unknown, malformed, expired, revoked, another tenant's
-        // are one answer.
-        Introspection::Inactive(_) => return always,
-        Introspection::Active(active) => *active,
+    // Why is not said: unknown, malformed, expired, revoked, another tenant's are one answer.
+    let Some(Active { kept, missing }) = &answer.active else {
+        return always;
     };
-    let (user_id, user_external_id, user_role) = match &token.owner {
-        Some(owner) => (
-            owner.user_id.to_string(),
-            owner.external_id.clone(),
-            owner.role.map(outward::role).unwrap_or_default(),
-        ),
-        None => Default::default(),
-    };
+    let owner = kept.owner.as_ref();
+    let labels = kept.labels().map(|(k, v)| (k.to_owned(), v.to_owned()));
     pb::IntrospectResponse {
         allowed: missing.is_empty(),
         active: true,
-        token_id: token.token_id.to_string(),
-        tenant_id: token.tenant_id.to_string(),
-        user_id,
-        user_external_id,
-        user_role,
-        kind: outward::kind(token.kind),
-        scopes: scopes.to_strings(),
-        missing_scopes: missing.to_strings(),
-        create_time: Some(outward::timestamp(token.created_at)),
-        expire_time: token.expires_at.map(outward::timestamp),
-        name: token.name,
-        agent_id: token.agent_id,
-        labels: token.labels.into_iter().collect(),
+        token_id: kept.token_id.to_string(),
+        tenant_id: kept.tenant_id().to_string(),
+        user_id: owner
+            .map(|o| o.user_id_text.to_string())
+            .unwrap_or_default(),
+        user_external_id: owner.map(|o| o.external_id.to_string()).unwrap_or_default(),
+        user_role: kept.role().map(outward::role).unwrap_or_default(),
+        kind: outward::kind(kept.kind),
+        scopes: kept.grant.effective.to_strings(),
+        missing_scopes: missing.iter().map(|&name| name.to_owned()).collect(),
+        create_time: Some(outward::timestamp(kept.created_at)),
+        expire_time: kept.expires_at().map(outward::timestamp),
+        name: kept.name().to_owned(),
+        agent_id: kept.agent_id().to_owned(),
+        labels: labels.collect(),
         ..always
     }
 }

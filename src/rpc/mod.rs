@@ -2,11 +2,13 @@
 //! over the wire into a call of a use case, and its result into an answer. Knows
 //! no SQL and decides nothing about tokens.
 
+mod answer;
 pub mod audit;
 mod call;
 pub mod caller;
 pub(crate) mod chain;
 pub mod convert;
+pub mod cores;
 pub mod error_table;
 mod import;
 pub mod incoming;
@@ -15,8 +17,10 @@ pub mod invites;
 pub mod layers;
 mod limits;
 mod names;
+mod recall;
 pub mod scopes;
 pub mod self_service;
+pub mod serving;
 pub mod status;
 pub mod tenants;
 #[cfg(test)]
@@ -25,21 +29,17 @@ pub mod tokens;
 pub mod users;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
-use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH_DESCRIPTOR_SET;
 use tonic_health::pb::health_server::{Health, HealthServer};
-use tower::layer::util::{Identity, Stack};
+use tower::Layer as _;
 
-use self::caller::CallerLayer;
-use self::layers::Layers;
+use self::caller::{CallerLayer, CallerService};
+use self::layers::{Layered, Layers};
 use crate::authority::Authority;
 use crate::authority::access::{Effect, Rpc};
-use crate::domain::entropy::Entropy;
 use crate::pb;
 use crate::pb::audit_service_server::AuditServiceServer;
 use crate::pb::introspection_service_server::IntrospectionServiceServer;
@@ -62,24 +62,19 @@ pub const SERVICES: [&str; 8] = [
     <AuditServiceServer<audit::Service> as NamedService>::NAME,
 ];
 
-/// How often a silent connection is asked whether it lives, and how long it has to
-/// answer: one whose peer vanished gives up its place.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// All services, and what every call passes through on its way to them: first the layers,
+/// then who calls.
+pub type Services = Layered<CallerService<Routes>>;
 
-/// What every call passes through: first the layers, then who calls.
-pub type Layered = Stack<CallerLayer, Stack<Layers, Identity>>;
-
-/// Returns a router over all services, health among them and reflection where it is
-/// wanted. `cut` is cancelled when what is left of calls is cut.
-pub fn router<H: Health>(
+/// Returns all services, health among them and reflection where it is wanted, within
+/// these layers.
+pub fn services<H: Health>(
     authority: Arc<Authority>,
-    entropy: Arc<dyn Entropy>,
+    layers: &Layers,
     health: HealthServer<H>,
     reflection: bool,
     limits: Limits,
-    calls: Arc<Calls>,
-    cut: CancellationToken,
-) -> Result<Router<Layered>, tonic_reflection::server::Error> {
+) -> Result<Services, tonic_reflection::server::Error> {
     let introspection = introspection::Service(Arc::clone(&authority));
     let tokens = tokens::Service(Arc::clone(&authority));
     let own = self_service::Service(Arc::clone(&authority));
@@ -89,47 +84,42 @@ pub fn router<H: Health>(
     let invites = invites::Service(Arc::clone(&authority));
     let audit = audit::Service(Arc::clone(&authority));
     let message = limits.message_bytes;
-    let router = Server::builder()
-        .max_concurrent_streams(Some(limits.streams))
-        .http2_max_header_list_size(Some(limits.metadata_bytes))
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .layer(Layers::new(entropy, is_mutation, limits, calls, cut))
-        .layer(CallerLayer::new(authority))
-        .add_service(
-            IntrospectionServiceServer::new(introspection)
-                .max_decoding_message_size(limits.batch_message_bytes),
-        )
-        .add_service(
-            TokenServiceServer::new(tokens).max_decoding_message_size(limits.batch_message_bytes),
-        )
-        .add_service(SelfServiceServer::new(own).max_decoding_message_size(message))
-        .add_service(TenantServiceServer::new(tenants).max_decoding_message_size(message))
-        .add_service(UserServiceServer::new(users).max_decoding_message_size(message))
-        .add_service(ScopeServiceServer::new(scopes).max_decoding_message_size(message))
-        .add_service(InviteServiceServer::new(invites).max_decoding_message_size(message))
-        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message))
-        .add_service(health);
-    if !reflection {
-        return Ok(router);
+    let mut routes = Routes::new(
+        IntrospectionServiceServer::new(introspection)
+            .max_decoding_message_size(limits.batch_message_bytes),
+    )
+    .add_service(
+        TokenServiceServer::new(tokens).max_decoding_message_size(limits.batch_message_bytes),
+    )
+    .add_service(SelfServiceServer::new(own).max_decoding_message_size(message))
+    .add_service(TenantServiceServer::new(tenants).max_decoding_message_size(message))
+    .add_service(UserServiceServer::new(users).max_decoding_message_size(message))
+    .add_service(ScopeServiceServer::new(scopes).max_decoding_message_size(message))
+    .add_service(InviteServiceServer::new(invites).max_decoding_message_size(message))
+    .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message))
+    .add_service(health);
+    if reflection {
+        let reflected = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(HEALTH_DESCRIPTOR_SET)
+                // The details of errors, so that clients by reflection show them readably.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        };
+        // grpcurl still asks for v1alpha.
+        routes = routes
+            .add_service(reflected().build_v1()?)
+            .add_service(reflected().build_v1alpha()?);
     }
-    let reflected = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(HEALTH_DESCRIPTOR_SET)
-            // The details of errors, so that clients by reflection show them readably.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    // grpcurl still asks for v1alpha.
-    Ok(router
-        .add_service(reflected().build_v1()?)
-        .add_service(reflected().build_v1alpha()?))
+    let called = CallerLayer::new(authority).layer(routes.prepare());
+    Ok(layers.layer(called))
 }
 
 /// Returns whether a call, by its path, changes anything.
-fn is_mutation(path: &str) -> bool {
+pub fn is_mutation(path: &str) -> bool {
     Rpc::from_path(path).is_some_and(|rpc| rpc.effect() == Effect::Mutates)
 }
 
+pub use cores::Layout;
 pub use layers::{Calls, Deadline, Method, RequestId};
 pub use limits::Limits;

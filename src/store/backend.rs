@@ -5,16 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::kept::{Begun, Kept};
 use super::migrations::{POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, migrate};
 use super::{Connections, Error, span};
 
@@ -75,26 +75,26 @@ impl Default for PoolSettings {
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection that is given back may take to answer. One that does not is
 /// closed: the driver would wait for ever, and its place among the connections with it.
-const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connections.
 #[derive(Debug)]
 pub(super) enum Db {
     /// One writer, several readers, and the lock that keeps other processes out.
     Sqlite {
-        write: SqlitePool,
-        read: SqlitePool,
+        write: Arc<Kept<Sqlite>>,
+        read: Arc<Kept<Sqlite>>,
         lock: File,
     },
     /// Any number of either.
-    Postgres(PgPool),
+    Postgres(Arc<Kept<Postgres>>),
 }
 
 /// A transaction. Dropped without a commit, it is rolled back.
 #[derive(Debug)]
 pub(super) enum Transaction {
-    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+    Sqlite(Begun<Sqlite>),
+    Postgres(Begun<Postgres>),
 }
 
 /// Evaluates `$body` with `$conn` bound to whichever connection `$tx` holds. The
@@ -103,14 +103,14 @@ pub(super) enum Transaction {
 macro_rules! on_backend {
     ($tx:expr, |$conn:ident| $body:expr) => {
         match &mut *$tx {
-            $crate::store::backend::Transaction::Sqlite(tx) => {
-                let $conn = &mut **tx;
-                $body
-            }
-            $crate::store::backend::Transaction::Postgres(tx) => {
-                let $conn = &mut **tx;
-                $body
-            }
+            $crate::store::backend::Transaction::Sqlite(tx) => match tx.connection() {
+                Ok($conn) => $body,
+                Err(error) => Err(error),
+            },
+            $crate::store::backend::Transaction::Postgres(tx) => match tx.connection() {
+                Ok($conn) => $body,
+                Err(error) => Err(error),
+            },
         }
     };
 }
@@ -132,13 +132,28 @@ macro_rules! fetch_by {
         let asked_at = std::time::Instant::now();
         let span = $crate::store::span::of($db.system(), stringify!($sql));
         macro_rules! on {
-            ($pool:expr) => {
+            ($kept:expr) => {
                 async {
-                    let mut conn = $pool.acquire().await?;
-                    let access = $crate::store::counters::Access::Read;
-                    $db.counters.waits.observe(access, asked_at.elapsed());
-                    let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .$fetch(&mut *conn);
-                    $crate::store::backend::answered($db.patience, fetched).await
+                    let mut again = false;
+                    loop {
+                        let mut conn = $kept.lend(again).await?;
+                        let access = $crate::store::counters::Access::Read;
+                        $db.counters.waits.observe(access, asked_at.elapsed());
+                        let fetched = sqlx::query_as::<_, $row>($sql) $(.bind($bind))* .$fetch(&mut *conn);
+                        match $crate::store::backend::answered($db.patience, fetched).await {
+                            Ok(fetched) => {
+                                conn.give_back();
+                                break Ok(fetched);
+                            }
+                            // It went while nobody used it, and a read may be asked again.
+                            Err(error)
+                                if conn.is_untested() && $crate::store::kept::is_gone(&error) =>
+                            {
+                                again = true;
+                            }
+                            Err(error) => break Err(error),
+                        }
+                    }
                 }
                 .instrument(span)
                 .await
@@ -210,8 +225,8 @@ pub(super) async fn answered<T>(
 }
 
 /// Returns how long a transaction may take to begin: it waits for a connection first.
-fn begun_in(pool: &PgPool, patience: Option<Duration>) -> Option<Duration> {
-    patience.map(|patience| patience + pool.options().get_acquire_timeout())
+fn begun_in(kept: &Kept<Postgres>, patience: Option<Duration>) -> Option<Duration> {
+    patience.map(|patience| patience + kept.pool().options().get_acquire_timeout())
 }
 
 pub(super) use {execute, fetch_all, fetch_by, fetch_one, fetch_optional, fetch_rows, on_backend};
@@ -265,7 +280,11 @@ impl Db {
             .acquire_timeout(settings.acquire_timeout)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self::Sqlite { write, read, lock })
+        Ok(Self::Sqlite {
+            write: Kept::new(write),
+            read: Kept::new(read),
+            lock,
+        })
     }
 
     async fn open_postgres(url: &SecretUrl, settings: PoolSettings) -> Result<Self, Error> {
@@ -310,14 +329,14 @@ impl Db {
             })
             .connect_with(options)
             .await?;
-        Ok(Self::Postgres(pool))
+        Ok(Self::Postgres(Kept::new(pool)))
     }
 
     /// Returns the database's name, as spans have it.
     pub(super) fn system(&self) -> &'static str {
         match self {
             Self::Sqlite { .. } => span::SQLITE,
-            Self::Postgres(_) => span::POSTGRES,
+            Self::Postgres(..) => span::POSTGRES,
         }
     }
 
@@ -330,10 +349,11 @@ impl Db {
     ) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
             Self::Sqlite { write, .. } => {
-                Transaction::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+                Transaction::Sqlite(Begun::begin(write, "BEGIN IMMEDIATE").await?)
             }
-            Self::Postgres(pool) => {
-                Transaction::Postgres(answered(begun_in(pool, patience), pool.begin()).await?)
+            Self::Postgres(kept) => {
+                let begun = Begun::begin(kept, "BEGIN");
+                Transaction::Postgres(answered(begun_in(kept, patience), begun).await?)
             }
         })
     }
@@ -344,19 +364,21 @@ impl Db {
         patience: Option<Duration>,
     ) -> Result<Transaction, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Transaction::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => {
-                let begun = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-                Transaction::Postgres(answered(begun_in(pool, patience), begun).await?)
+            Self::Sqlite { read, .. } => Transaction::Sqlite(Begun::begin(read, "BEGIN").await?),
+            Self::Postgres(kept) => {
+                let begun = Begun::begin(kept, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+                Transaction::Postgres(answered(begun_in(kept, patience), begun).await?)
             }
         })
     }
 
     /// Adds to `numbers` how many connections are idle, are in use and may be.
     pub(super) fn count_connections(&self, numbers: &mut Connections) {
-        fn add<D: sqlx::Database>(pool: &sqlx::Pool<D>, numbers: &mut Connections) {
+        fn add<D: sqlx::Database>(kept: &Kept<D>, numbers: &mut Connections) {
+            let pool = kept.pool();
             let open = u64::from(pool.size());
-            let idle = u64::try_from(pool.num_idle()).unwrap_or(open).min(open);
+            let idle = u64::try_from(pool.num_idle() + kept.count_idle());
+            let idle = idle.unwrap_or(open).min(open);
             numbers.idle += idle;
             numbers.in_use += open - idle;
             numbers.most += u64::from(pool.options().get_max_connections());
@@ -366,7 +388,7 @@ impl Db {
                 add(write, numbers);
                 add(read, numbers);
             }
-            Self::Postgres(pool) => add(pool, numbers),
+            Self::Postgres(kept) => add(kept, numbers),
         }
     }
 
@@ -379,7 +401,7 @@ impl Db {
                 // Where it can't be unlocked now it is when the file is dropped.
                 let _ = lock.unlock();
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(kept) => kept.close().await,
         }
     }
 }
@@ -389,7 +411,7 @@ impl Transaction {
     pub(super) fn system(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => span::SQLITE,
-            Self::Postgres(_) => span::POSTGRES,
+            Self::Postgres(..) => span::POSTGRES,
         }
     }
 

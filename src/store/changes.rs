@@ -134,7 +134,10 @@ impl TryFrom<ChangeRow> for (ChangeNumber, Change) {
             "token_changed" => Change::TokenChanged(tenant_id()?, token_id()?),
             "user_changed" => Change::UserChanged(user_id()?),
             "member_changed" => Change::MemberChanged(tenant_id()?, user_id()?),
-            "tenant_changed" => Change::TenantChanged(tenant_id()?),
+            "tenant_changed" => match row.token_id {
+                Some(first) => Change::TokensCreated(tenant_id()?, first.into()),
+                None => Change::TenantChanged(tenant_id()?),
+            },
             "catalog_changed" => Change::CatalogChanged(tenant_id()?),
             _ => return Err(corrupt("kind")),
         };

@@ -7,7 +7,7 @@ use super::row::corrupt;
 use super::{Error, Store, Tx};
 use crate::domain::change::{Change, ChangeNumber, Revision};
 use crate::domain::foreign::ValueKey;
-use crate::domain::ids::SecretId;
+use crate::domain::ids::{SecretId, TenantId, TokenId};
 use crate::domain::value::{Lookup, Prefix};
 
 /// By numbers and not by rows: who goes on after a number must have had all of it. At
@@ -39,9 +39,18 @@ const LIST_HINT_LENGTHS: &str = "
       JOIN tenants n ON n.tenant_id = l.tenant_id
      ORDER BY n.prefix, l.hint_length";
 
+/// What was created together, and so has one number. Its rows are the newest.
+const LIST_CREATED_KEYS: &str = "
+    SELECT s.secret_id, s.lookup, CASE WHEN s.lookup IS NULL THEN s.hint END AS imported_hint
+      FROM tokens t
+      JOIN secrets s ON s.token_id = t.token_id
+     WHERE t.tenant_id = $1 AND t.token_id >= $2 AND t.created_number = $3
+     ORDER BY s.secret_id";
+
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("follow", FOLLOW),
     ("list_keys", LIST_KEYS),
+    ("list_created_keys", LIST_CREATED_KEYS),
     ("list_hint_lengths", LIST_HINT_LENGTHS),
 ];
 
@@ -175,6 +184,29 @@ impl Store {
         }
         let head = head.ok_or_else(|| corrupt("log_head", "singleton"))?;
         Ok(Followed { head, changes })
+    }
+}
+
+impl Store {
+    /// Returns the keys of the values of tokens that were created together, the first of
+    /// which has this id, under this number.
+    pub async fn list_created_keys(
+        &self,
+        tenant_id: &TenantId,
+        first: TokenId,
+        number: ChangeNumber,
+    ) -> Result<Vec<ValueKey>, Error> {
+        let (tenant_id, first) = (tenant_id.as_str(), first.uuid());
+        let rows = fetch_rows!(
+            self.db,
+            KeyRow,
+            LIST_CREATED_KEYS,
+            tenant_id,
+            first,
+            number.0
+        )?;
+        let keys = rows.into_iter().map(<(SecretId, ValueKey)>::try_from);
+        keys.map(|key| Ok(key?.1)).collect()
     }
 }
 

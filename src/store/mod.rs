@@ -1,6 +1,7 @@
 //! The only place that names a database. One SQL text serves both; what differs
 //! is in `backend`. Knows no use case and no gRPC.
 
+mod alone;
 mod audit;
 mod backend;
 mod bench;
@@ -13,6 +14,7 @@ mod follow;
 mod imports;
 mod introspection;
 mod invites;
+mod kept;
 mod known;
 mod memberships;
 mod migrations;
@@ -31,6 +33,7 @@ mod tokens;
 mod users;
 mod uses;
 
+pub use alone::Alone;
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl};
 pub use bench::TEN;
@@ -176,7 +179,7 @@ impl Store {
     pub fn backend(&self) -> &'static str {
         match *self.db {
             Db::Sqlite { .. } => "SQLite",
-            Db::Postgres(_) => "PostgreSQL",
+            Db::Postgres(..) => "PostgreSQL",
         }
     }
 
@@ -184,7 +187,7 @@ impl Store {
     pub fn is_shared(&self) -> bool {
         match *self.db {
             Db::Sqlite { .. } => false,
-            Db::Postgres(_) => true,
+            Db::Postgres(..) => true,
         }
     }
 

@@ -12,12 +12,20 @@ use source::Source;
 const LINES: usize = 500;
 
 /// Which modules of the crate the files of a folder may name.
-const MAY_NAME: [(&str, &[&str]); 3] = [
+const MAY_NAME: [(&str, &[&str]); 4] = [
     ("src/domain/", &["domain"]),
     ("src/store/", &["domain", "store", "tally"]),
+    ("src/coherence/", &["coherence", "domain", "store", "tally"]),
     (
         "src/authority/",
-        &["authority", "call_span", "domain", "store", "tally"],
+        &[
+            "authority",
+            "call_span",
+            "coherence",
+            "domain",
+            "store",
+            "tally",
+        ],
     ),
 ];
 

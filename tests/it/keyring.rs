@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use token_authority::authority::Authority;
 
 use crate::support::tokens::{altered, checked, own_id, wanted};
-use crate::support::{Actor, Backend, Replica, TestServer, both_backends, self_service};
+use crate::support::{Actor, Backend, Replica, TestServer, both_backends, self_service, shared};
 
 both_backends!(
     keys_come_and_go_while_values_are_presented,
@@ -172,7 +172,7 @@ async fn all_at_once(nodes: &[Node], values: &[(String, String)]) {
 
 /// On `PostgreSQL` two processes, else one.
 async fn keys_come_and_go_while_values_are_presented(backend: Backend) {
-    let mut t = TestServer::start(backend).await;
+    let mut t = TestServer::start_with(backend, shared).await;
     t.expect_alarms();
     let acme = t.tenant("acme", self_service()).await;
     let server = t.resource_server().await;
@@ -405,7 +405,8 @@ async fn a_server_keeps_its_house_by_itself() {
     let until = async |what: &str, seen: &dyn Fn() -> bool| {
         let asking = async {
             while !seen() {
-                t.advance(Duration::from_millis(1));
+                // Of the uses within a second one is noted.
+                t.advance(Duration::from_secs(1));
                 own_id(&acme.admin).await;
             }
         };

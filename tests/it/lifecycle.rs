@@ -25,6 +25,11 @@ use crate::support::{Backend, Installation, ManualClock, Program, SeededEntropy,
 const NO_DRAIN: (&str, &str) = ("TOKEN_AUTHORITY_SERVER__DRAIN_SECONDS", "0");
 /// Longer than a test waits for the end.
 const LONG_GRACE: (&str, &str) = ("TOKEN_AUTHORITY_SERVER__GRACE_SECONDS", "3600");
+/// Who serves connections.
+const RUNTIMES: [(&str, &str); 2] = [
+    ("TOKEN_AUTHORITY_SERVER__RUNTIME", "per-core"),
+    ("TOKEN_AUTHORITY_SERVER__RUNTIME", "shared"),
+];
 const SHORT_GRACE: (&str, &str) = ("TOKEN_AUTHORITY_SERVER__GRACE_SECONDS", "1");
 
 /// A call whose message has not come yet.
@@ -108,8 +113,9 @@ async fn closed(address: &str) {
 #[tokio::test]
 async fn either_signal_ends_it_well() {
     let installation = Installation::new(Backend::Sqlite).await;
-    for (signal, name) in [("-TERM", "SIGTERM"), ("-INT", "SIGINT")] {
-        let (program, _) = installation.start(&[NO_DRAIN, LONG_GRACE]);
+    let signals = [("-TERM", "SIGTERM"), ("-INT", "SIGINT")];
+    for ((signal, name), runtime) in signals.into_iter().zip(RUNTIMES) {
+        let (program, _) = installation.start(&[NO_DRAIN, LONG_GRACE, runtime]);
         program.signal(signal);
         let (code, said) = ended(program).await;
         assert_eq!(code, Some(0), "{said}");
@@ -120,28 +126,38 @@ async fn either_signal_ends_it_well() {
 #[tokio::test]
 async fn a_call_in_flight_is_answered_after_nobody_can_connect_any_more() {
     let installation = Installation::new(Backend::Sqlite).await;
-    let (program, address) = installation.start(&[NO_DRAIN, LONG_GRACE]);
-    let held = Held::begin(&address, &installation.operator()).await;
-    program.terminate();
-    closed(&address).await;
-    assert_eq!(held.finish().await, "0");
-    let (code, said) = ended(program).await;
-    assert_eq!(code, Some(0), "{said}");
+    for runtime in RUNTIMES {
+        let (program, address) = installation.start(&[NO_DRAIN, LONG_GRACE, runtime]);
+        // On every core.
+        let operator = installation.operator();
+        let (first, second) = (
+            Held::begin(&address, &operator).await,
+            Held::begin(&address, &operator).await,
+        );
+        program.terminate();
+        closed(&address).await;
+        assert_eq!(first.finish().await, "0");
+        assert_eq!(second.finish().await, "0");
+        let (code, said) = ended(program).await;
+        assert_eq!(code, Some(0), "{said}");
+    }
 }
 
 #[tokio::test]
 async fn a_call_that_outlasts_the_grace_is_cut_and_the_exit_code_says_so() {
     let installation = Installation::new(Backend::Sqlite).await;
-    let (program, address) = installation.start(&[NO_DRAIN, SHORT_GRACE]);
-    let held = Held::begin(&address, &installation.operator()).await;
-    program.terminate();
-    let (code, said) = ended(program).await;
-    assert_eq!(code, Some(1), "{said}");
-    assert!(
-        said.contains("1 call(s) in flight outlasted the grace"),
-        "{said}"
-    );
-    assert!(held.answer.await.is_err());
+    for runtime in RUNTIMES {
+        let (program, address) = installation.start(&[NO_DRAIN, SHORT_GRACE, runtime]);
+        let held = Held::begin(&address, &installation.operator()).await;
+        program.terminate();
+        let (code, said) = ended(program).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("1 call(s) in flight outlasted the grace"),
+            "{said}"
+        );
+        assert!(held.answer.await.is_err());
+    }
 }
 
 #[tokio::test]
@@ -149,7 +165,10 @@ async fn a_second_signal_cuts_at_once() {
     let installation = Installation::new(Backend::Sqlite).await;
     let drain = ("TOKEN_AUTHORITY_SERVER__DRAIN_SECONDS", "600");
     // In the grace, and in the drain.
-    for settings in [[NO_DRAIN, LONG_GRACE], [drain, LONG_GRACE]] {
+    for settings in [
+        [NO_DRAIN, LONG_GRACE, RUNTIMES[0]],
+        [drain, LONG_GRACE, RUNTIMES[1]],
+    ] {
         let (program, address) = installation.start(&settings);
         let held = Held::begin(&address, &installation.operator()).await;
         program.terminate();

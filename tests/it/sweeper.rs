@@ -8,7 +8,9 @@ use token_authority::pb;
 
 use crate::support::invites::{guest, seconds};
 use crate::support::tokens::{delete_tenant, id, list, remove_member, ttl, wanted};
-use crate::support::{Actor, Backend, TestServer, both_backends, message, outcome, self_service};
+use crate::support::{
+    Actor, Backend, TestServer, both_backends, message, outcome, self_service, shared,
+};
 
 both_backends!(
     what_is_dead_goes_after_its_retention_and_what_lives_stays,
@@ -203,7 +205,7 @@ async fn a_sweep_is_due_once_a_period(backend: Backend) {
 /// On a file there is one process; of several on a server, one sweeps.
 #[tokio::test]
 async fn of_several_replicas_one_sweeps() {
-    let t = TestServer::start(Backend::Postgres).await;
+    let t = TestServer::start_with(Backend::Postgres, shared).await;
     let (one, two) = (t.replica().await, t.replica().await);
     for _ in 0..20 {
         t.advance(RETENTION.period);

@@ -89,7 +89,7 @@ impl FetchKeys for Nowhere {
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A token: who calls is known.
-    Token(Caller),
+    Token(Arc<Caller>),
     /// A session: who calls is known where the tenant is.
     Session(Session),
 }

@@ -100,8 +100,8 @@ impl Authority {
         };
         tx.append_act(&act, &origin, now).await?;
         let changes = [Change::MemberChanged(tenant_id.clone(), user.user_id)];
-        let closed = tx.close_with(&changes, &[], None, now).await?;
-        self.see(closed);
+        let closed = tx.close_with(&changes, &[], None, now).await;
+        self.settled(closed).await?;
         Ok((user, membership))
     }
 

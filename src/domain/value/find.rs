@@ -67,7 +67,8 @@ impl Finder {
 /// Returns whether a value stands in the text, alone or among other things: then
 /// somebody pasted it where it does not belong.
 pub fn stands_in(text: &str) -> bool {
-    !Finder::default().feed(text.as_bytes()).is_empty()
+    // The shortest prefix has two characters.
+    text.len() >= TAIL_WIDTH + 2 && !Finder::default().feed(text.as_bytes()).is_empty()
 }
 
 /// Returns the value whose prefix ends here.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
@@ -16,10 +16,9 @@ use crate::rpc::Limits;
 use crate::rpc::status::status;
 
 /// The header in which a caller says how long it waits.
-const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
-/// How long before the caller's deadline ours is: so that our answer is there in time,
-/// and before tonic's own timer, whose answer has neither our code nor a reason. Timers
-/// tick in milliseconds.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
+/// How long before the caller's deadline ours is: so that our answer is there in time.
+/// Timers tick in milliseconds.
 const MARGIN: Duration = Duration::from_millis(2);
 
 /// The instant at which the caller stops waiting, or we do.
@@ -45,6 +44,11 @@ impl Deadline {
     pub fn has_passed(self) -> bool {
         Instant::now() >= self.0
     }
+}
+
+/// Returns whether a caller who says so waits long enough for what is answered at once.
+pub(super) fn is_ample(timeout: &HeaderValue) -> bool {
+    parse(timeout.as_bytes()).is_none_or(|timeout| timeout > MARGIN)
 }
 
 /// Parses 1 to 8 digits and a unit, as the gRPC specification has them; `None` for

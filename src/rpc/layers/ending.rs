@@ -162,6 +162,20 @@ impl UnderWay {
         });
     }
 
+    /// Tells that the call was answered as it should be.
+    pub(super) fn answered_well(mut self) {
+        self.told = true;
+        self.tell(&Ended {
+            code: Code::Ok,
+            took: self.began.elapsed(),
+            failure: None,
+            partly: None,
+            caller: self.called_by.get(),
+            tenant: None,
+            cut: false,
+        });
+    }
+
     fn tell(&self, ended: &Ended<'_>) {
         let mutates = self.rpc.is_some_and(|rpc| rpc.effect() == Effect::Mutates);
         if ended.is_told(mutates) {

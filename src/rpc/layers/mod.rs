@@ -1,8 +1,10 @@
 //! What happens to every call before a service sees it, in the one order that is
 //! right: it gets its id, its span, a guard against panics; a browser's is refused;
 //! it gets its deadline; how it ended is told. One layer and not six, so that the order is read in one
-//! place and a call costs one allocation. Knows nothing about callers.
+//! place and a call costs one allocation. An introspection that memory answers needs none of
+//! what is for those that wait, and goes a [short way](at_once). Knows nothing about callers.
 
+mod at_once;
 mod calls;
 mod deadline;
 mod ending;
@@ -17,12 +19,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, header};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tracing::Instrument as _;
 use tracing::level_filters::LevelFilter;
 
+pub use at_once::{Asked, Recall, Received, Reply};
 pub use calls::{Calls, Method};
 pub use deadline::Deadline;
 pub(super) use ending::{CalledBy, DoneIn, PartlyFailed, Who};
@@ -49,6 +54,8 @@ pub struct Layers {
     limits: Limits,
     calls: Arc<Calls>,
     cut: CancellationToken,
+    /// Where calls are served that may wait, if not where they come in.
+    home: Option<Handle>,
 }
 
 impl Layers {
@@ -71,6 +78,17 @@ impl Layers {
             limits,
             calls,
             cut,
+            home: None,
+        }
+    }
+
+    /// Serves what may wait on this runtime, wherever it comes in: whoever has a core of
+    /// its own waits for nobody.
+    #[must_use]
+    pub fn at_home(self, home: Handle) -> Self {
+        Self {
+            home: Some(home),
+            ..self
         }
     }
 }
@@ -84,6 +102,28 @@ impl<S> tower::Layer<S> for Layers {
             layers: self.clone(),
         }
     }
+}
+
+/// A call that is being answered.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// What may stand within [`Layers`]: whatever serves all calls, and is always ready.
+pub trait Serves:
+    tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
 }
 
 /// A service within [`Layers`].
@@ -103,78 +143,178 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.begin(request, None)
+    }
+}
+
+impl<S> Layered<S>
+where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    /// Answers a call of a connection: at once where it may be and `recall` can, else the
+    /// long way.
+    pub async fn answer(
+        &self,
+        recall: &impl Recall,
+        request: Request<impl Received>,
+    ) -> Result<Response<Reply>, Infallible> {
+        let (request, told) = match at_once::rpc_of(request.uri().path()) {
+            None => (request.map(Body::new), None),
+            Some(rpc) => match at_once::answer(&self.layers, recall, rpc, request).await {
+                Ok(response) => return Ok(response),
+                Err(back) => *back,
+            },
+        };
+        // They are always ready.
+        let answered = self.clone().begin(request, told).await;
+        answered.map(|response| response.map(Reply::Other))
+    }
+
+    /// Begins the long way, with what is told of the call already.
+    fn begin(&mut self, mut request: Request<Body>, told: Option<Told>) -> Answering {
         // The instance that was polled ready serves; its clone waits for the next
         // call.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        let running = self.layers.calls.begin(request.uri().path());
-        let request_id = RequestId::of(request.headers(), &*self.layers.entropy);
-        let begun = begin(&mut request, &request_id, &self.layers.cut);
-        let call = begun.as_ref().map(|(call, _)| Arc::clone(call));
-        let is_mutation = (self.layers.is_mutation)(request.uri().path());
+        let path = request.uri().path();
+        let running = self.layers.calls.begin(path);
+        let told = told.map_or_else(
+            || {
+                let headers = request.headers();
+                let request_id =
+                    RequestId::of(headers.get(request_id::HEADER), &*self.layers.entropy);
+                let told = Told::begin(path, headers, &request_id, &self.layers.cut);
+                (request_id, told)
+            },
+            |told| (told.request_id.clone(), Some(told)),
+        );
+        let (request_id, told) = told;
+        let is_mutation = (self.layers.is_mutation)(path);
         // From when the call came, however late it is polled.
-        let stays = stays(request.uri().path());
-        let deadline = Deadline::of(request.headers(), stays, &self.layers.limits);
+        let deadline = Deadline::of(request.headers(), stays(path), &self.layers.limits);
+        let home = self.layers.home.as_ref();
+        let home = home.filter(|_| !waits_for_nobody(path));
+        if let Some(told) = &told {
+            told.stand_beside(&mut request);
+        }
+        let call = told.as_ref().map(|told| Arc::clone(&told.call));
+        let id = request_id.clone();
         let served = async move {
             let answered =
                 panic::guard(answer(inner, request, &request_id, deadline, is_mutation)).await;
             let mut response = answered.unwrap_or_else(|panicked| {
                 status(&Error::internal(panicked), &request_id).into_http()
             });
-            if let Some((_, under_way)) = begun {
-                under_way.answered(&response);
+            if let Some(told) = told {
+                told.under_way.answered(&response);
             }
             request_id.stamp(response.headers_mut());
             running.answered(&response);
             Ok(response)
         };
-        match call {
+        let served: Answering = match call {
             None => Box::pin(served),
             Some(call) if call.is_made() => Box::pin(served.instrument(call.get().clone())),
             Some(call) => Box::pin(call_span::serving(call, served)),
+        };
+        match home {
+            Some(home) => Box::pin(aside(home, served, id)),
+            None => served,
         }
     }
 }
 
-/// Begins to watch how a call ends, and its span, under its caller's. Those that probes
-/// make all the time have neither.
-fn begin(
-    request: &mut Request<Body>,
-    request_id: &RequestId,
-    cut: &CancellationToken,
-) -> Option<(Arc<CallSpan>, UnderWay)> {
-    let path = request.uri().path();
-    if is_probe(path) {
-        return None;
+/// Has a call served by a task of another runtime, which ends with who waits for it.
+fn aside(
+    home: &Handle,
+    served: Answering,
+    request_id: RequestId,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+    let task = AbortOnDropHandle::new(home.spawn(served));
+    async move {
+        // Panics are kept within the call: what is left is that the runtime is no more.
+        let ended = |error| Ok(refuse(&Error::internal(error), &request_id));
+        task.await.unwrap_or_else(ended)
     }
-    let rpc = Rpc::from_path(path);
-    // A path that nobody serves is the caller's text, and may be a value gone astray.
-    let method = rpc.map_or("unknown", Rpc::path);
-    let method = method.strip_prefix('/').unwrap_or(method);
-    let (call, trace) = Trace::begin(request.headers(), |trace_id| {
-        let call = CallSpan::new(method, request_id.header(), trace_id);
-        // Most introspections have nothing to tell. Below `info` everything is told, and
-        // to a trace each span.
-        if !is_frequent(rpc) || LevelFilter::current() > LevelFilter::INFO {
-            call.get();
+}
+
+/// Returns whether a call never waits.
+fn waits_for_nobody(path: &str) -> bool {
+    path == "/grpc.health.v1.Health/Check"
+}
+
+/// What is told of a call: its span, who calls, and how it ends. Dropped before it was
+/// answered, it tells that, too.
+pub(super) struct Told {
+    request_id: RequestId,
+    call: Arc<CallSpan>,
+    called_by: CalledBy,
+    trace_id: Option<TraceId>,
+    under_way: UnderWay,
+}
+
+impl Told {
+    /// Begins to watch how a call ends, and its span, under its caller's. Those that probes
+    /// make all the time have neither.
+    fn begin(
+        path: &str,
+        headers: &HeaderMap,
+        request_id: &RequestId,
+        cut: &CancellationToken,
+    ) -> Option<Self> {
+        if is_probe(path) {
+            return None;
         }
-        call
-    });
-    let call = Arc::new(call);
-    let called_by = CalledBy::default();
-    request.extensions_mut().insert(called_by.clone());
-    let under_way = UnderWay::new(rpc, called_by, Arc::clone(&call), &trace, cut.clone());
-    if let Some(id) = trace.id {
-        request.extensions_mut().insert(id);
+        let rpc = Rpc::from_path(path);
+        // A path that nobody serves is the caller's text, and may be a value gone astray.
+        let method = rpc.map_or("unknown", Rpc::path);
+        let method = method.strip_prefix('/').unwrap_or(method);
+        let (call, trace) = Trace::begin(headers, |trace_id| {
+            let call = CallSpan::new(method, request_id.header(), trace_id);
+            // Most introspections have nothing to tell.
+            if !is_frequent(rpc) || all_is_told() {
+                call.get();
+            }
+            call
+        });
+        let call = Arc::new(call);
+        let called_by = CalledBy::default();
+        let noted = called_by.clone();
+        let under_way = UnderWay::new(rpc, noted, Arc::clone(&call), &trace, cut.clone());
+        Some(Self {
+            request_id: request_id.clone(),
+            call,
+            called_by,
+            trace_id: trace.id,
+            under_way,
+        })
     }
-    Some((call, under_way))
+
+    /// Puts beside a request what services need of it.
+    fn stand_beside(&self, request: &mut Request<Body>) {
+        let extensions = request.extensions_mut();
+        extensions.insert(self.called_by.clone());
+        if let Some(id) = self.trace_id {
+            extensions.insert(id);
+        }
+    }
+}
+
+/// Returns whether each call is told of, also one that has nothing to tell: below `info`
+/// everything is, and to a trace each span.
+fn all_is_told() -> bool {
+    LevelFilter::current() > LevelFilter::INFO
 }
 
 /// Returns whether the RPC is called so often that what it costs is counted in

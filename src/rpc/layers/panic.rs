@@ -38,21 +38,24 @@ pub fn panic_hook(info: &PanicHookInfo<'_>) {
 /// serves. A future that has panicked is not polled again.
 pub(in crate::rpc) async fn guard<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
-    poll_fn(|cx| {
-        let outer = GUARDED.replace(true);
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-        GUARDED.set(outer);
-        match polled {
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Panicked {
-                place: PLACE
-                    .take()
-                    .unwrap_or_else(|| "an unknown place".to_owned()),
-            })),
-        }
+    poll_fn(|cx| match guard_at_once(|| future.as_mut().poll(cx)) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
+}
+
+/// Runs what waits for nobody; a panic ends it with an error.
+pub(super) fn guard_at_once<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let outer = GUARDED.replace(true);
+    let ended = catch_unwind(AssertUnwindSafe(run));
+    GUARDED.set(outer);
+    ended.map_err(|_| Panicked {
+        place: PLACE
+            .take()
+            .unwrap_or_else(|| "an unknown place".to_owned()),
+    })
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ impl Installation {
         });
         assert!(made.await.unwrap());
         Self {
-            operator: authority.authenticate(Some(&operator)).await.unwrap(),
+            operator: Caller::clone(&*authority.authenticate(Some(&operator)).await.unwrap()),
             database,
             authority,
             subjects: AtomicUsize::new(0),
@@ -131,7 +131,7 @@ impl Installation {
             .create_token(operator(), token(&tenant_id, &user_id))
             .await?;
         Ok(Subject {
-            member: a.authenticate(Some(&created.value.expose())).await?,
+            member: Caller::clone(&*a.authenticate(Some(&created.value.expose())).await?),
             token_id: created.token.token.token_id.to_string(),
             value: created.value.expose(),
             stranger_id: stranger.user_id.to_string(),

@@ -4,7 +4,7 @@ use token_authority::pb;
 
 use crate::administration::Client;
 use crate::support::tokens::{strings, ttl};
-use crate::support::{Actor, Backend, Member, Provider, TestServer, mask, message};
+use crate::support::{Actor, Backend, Member, Provider, TestServer, mask, message, shared};
 
 /// The documents.
 const CATALOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/catalogs");
@@ -33,7 +33,7 @@ pub(super) struct Product {
 impl Stage {
     /// Sets it up, by the command line.
     pub(super) async fn set(backend: Backend) -> Self {
-        Self::on(TestServer::start(backend).await).await
+        Self::on(TestServer::start_with(backend, shared).await).await
     }
 
     /// Sets it up on a server.

@@ -8,7 +8,7 @@ use crate::support::tokens::{
     batch as ask_batch, explain, expose, get, import, list, question, revoke_current, roll,
     rolling, rotated, rotation, who_am_i,
 };
-use crate::support::{Backend, TestServer, both_backends, outcome, self_service};
+use crate::support::{Backend, TestServer, both_backends, outcome, self_service, shared};
 
 both_backends!(
     a_value_costs_one_bcrypt_in_its_life,
@@ -30,7 +30,7 @@ fn bcrypts(authority: &Authority) -> u64 {
 }
 
 async fn a_value_costs_one_bcrypt_in_its_life(backend: Backend) {
-    let t = TestServer::start(backend).await;
+    let t = TestServer::start_with(backend, shared).await;
     let acme = t.tenant("acme", self_service()).await;
     let server = t.resource_server().await;
     let value = foreign("acme", 1);

@@ -253,7 +253,7 @@ async fn a_snapshot_writes_nothing(backend: Backend) {
 }
 
 /// Polls a future at most so many times, and drops it when that was not enough.
-async fn cut_off<F: Future>(polls: u32, future: F) -> Option<F::Output> {
+pub(super) async fn cut_off<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|context| {

@@ -85,8 +85,12 @@ async fn each_change_comes_with_the_keys_of_its_token(backend: Backend) {
         logged(1, created(token.token_id), both.clone()),
         logged(2, created(bystander.token_id), keys_of(&[&others.lookup])),
         logged(3, token_changed.clone(), both.clone()),
-        // Of many tokens at once the log names none.
-        logged(4, Change::TenantChanged(acme.clone()), vec![]),
+        // Of many tokens at once the log names the first.
+        logged(
+            4,
+            Change::TokensCreated(acme.clone(), imported),
+            hint.clone(),
+        ),
         logged(5, token_changed, both),
         logged(5, user_changed, vec![]),
         logged(5, import_changed, hint),
@@ -96,6 +100,13 @@ async fn each_change_comes_with_the_keys_of_its_token(backend: Backend) {
     let followed = world.store.follow(ChangeNumber(0), 100).await.unwrap();
     assert_eq!(followed.changes, expected);
     assert_eq!(followed.head, world.store.get_head().await.unwrap());
+    let created = async |first, number| {
+        let keys = world.store.list_created_keys(&acme, first, number);
+        keys.await.unwrap()
+    };
+    let hint = vec![ValueKey::Hint(String::from("acme_0123"))];
+    assert_eq!(created(imported, ChangeNumber(4)).await, hint);
+    assert_eq!(created(imported, ChangeNumber(5)).await, []);
 
     // A token that is no more has no keys.
     world.database.execute("DELETE FROM secrets").await;

@@ -1,11 +1,13 @@
 //! The store's conformance: every method of it, on both databases.
 
+mod alone;
 mod changes;
 mod epochs;
 mod faults;
 mod fingerprints;
 mod follow;
 mod introspection;
+mod kept;
 mod known;
 mod memberships;
 mod replicas;

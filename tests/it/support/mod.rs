@@ -34,7 +34,7 @@ pub(crate) use program::Program;
 pub(crate) use provider::{Answer, Provider, SigningKey};
 pub(crate) use relay::Relay;
 pub(crate) use rows::Reader;
-pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service};
+pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service, shared};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
 /// `name::postgres`. One that is not listed is dead code, which fails the build.

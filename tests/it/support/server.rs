@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use token_authority::app::{App, BoxError, World, open_authority};
 use token_authority::authority::Authority;
-use token_authority::config::Config;
+use token_authority::config::{Config, environment};
 use token_authority::lifecycle::LAST;
 use token_authority::pb;
 use tokio::task::JoinHandle;
@@ -387,8 +387,29 @@ fn config(database: &Database, directory: &TempDir) -> Config {
     config.ops.address.set_port(0);
     config.ops.census_seconds = 86_400;
     config.retention.sweep_minutes = 1440;
+    remember(database, &mut config);
     database.configure(&mut config);
     config
+}
+
+/// Has the whole suite run with memory, without, or with one that is always full, by
+/// `TEST_MEMORY`: `on`, `off` or a number of values. Without it, as a server is by default.
+fn remember(database: &Database, config: &mut Config) {
+    let environment = environment();
+    let Some(wanted) = environment.get("TEST_MEMORY") else {
+        return;
+    };
+    config.coherence.single_process = matches!(database, Database::Postgres { .. });
+    match wanted.as_str() {
+        "on" => {}
+        "off" => config.coherence.memory_mib = 0,
+        number => config.coherence.memory_records = Some(number.parse().unwrap()),
+    }
+}
+
+/// Configures a server that shares its database with others.
+pub(crate) fn shared(config: &mut Config) {
+    config.coherence.single_process = false;
 }
 
 async fn serve(

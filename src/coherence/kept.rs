@@ -1,0 +1,324 @@
+//! What is kept of a record: all that decides over a presented value and all that is
+//! answered about it, as compact as it can be looked at without being taken apart.
+
+use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::intern::Interned;
+use crate::domain::catalog::Catalog;
+use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
+use crate::domain::foreign::AnyValue;
+use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
+use crate::domain::introspection::{Facts, Inactive, OwnerFacts, Standing, Verifier};
+use crate::domain::principal::Role;
+use crate::domain::scope::ScopeSet;
+use crate::domain::text::Labels;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{self, Kind, Token};
+
+/// A tenant, as far as it decides over its tokens. It stands apart in memory from what is
+/// written when another record is read that shares it.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Tenant {
+    /// Its id.
+    pub tenant_id: TenantId,
+    /// What its values begin with, and whether it is suspended or deleted.
+    pub standing: Standing,
+    /// Its catalog.
+    pub catalog: Catalog,
+}
+
+/// A user in a tenant, as far as it decides over its tokens there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its id.
+    pub user_id: UserId,
+    /// The same as a text, which each answer has.
+    pub user_id_text: Box<str>,
+    /// What its voucher calls it.
+    pub external_id: Box<str>,
+    /// What it is in the tenant; `None` when it is no member.
+    pub role: Option<Role>,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Whether it is deleted.
+    pub deleted: bool,
+}
+
+/// What a grant comes to for who holds it, by the tenant's catalog. It stands apart in
+/// memory, as a tenant does.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Grant {
+    /// What may be done.
+    pub effective: ScopeSet,
+}
+
+/// What is kept of one value of a token, and of that token.
+#[derive(Debug)]
+pub struct Kept {
+    /// What no other that was ever read in this process has.
+    pub number: u64,
+    /// The token's id.
+    pub token_id: TokenId,
+    /// The value's row.
+    pub secret_id: SecretId,
+    /// What verifies the value without bcrypt: its fingerprint and the key of that.
+    pub fingerprint: Option<(Arc<KeyId>, Fingerprint)>,
+    /// What bcrypt verifies it by, where there is no fingerprint, and wherever it was just
+    /// read.
+    pub secret_hash: Option<SecretHash>,
+    /// Its tenant.
+    pub tenant: Arc<Interned<Tenant>>,
+    /// The user that it acts as; none for SERVICE.
+    pub owner: Option<Arc<Interned<Owner>>>,
+    /// What it may do.
+    pub grant: Arc<Grant>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    updated_at: Timestamp,
+    expires_at: Instant,
+    ends_at: Instant,
+    /// Its name, the agent that it was made for, and its labels: joined by what none of
+    /// them holds.
+    texts: Box<str>,
+    /// Which use of it was noted last, as a digest, so that the same is not noted again.
+    noted: AtomicU64,
+    /// What for.
+    pub kind: Kind,
+    revoked: bool,
+    disabled: bool,
+    /// Whether it is noted already that the value was presented after its end.
+    pub reused: bool,
+}
+
+/// A time or none, in eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instant(i64);
+
+impl From<Option<Timestamp>> for Instant {
+    fn from(at: Option<Timestamp>) -> Self {
+        Self(at.map_or(i64::MAX, Timestamp::millis))
+    }
+}
+
+impl Instant {
+    fn get(self) -> Option<Timestamp> {
+        // No timestamp is so far away.
+        Timestamp::from_millis(self.0)
+    }
+}
+
+/// How many have been read.
+static READ: AtomicU64 = AtomicU64::new(0);
+
+/// What joins texts: control characters are in none of them.
+const JOINT: char = '\0';
+
+fn join(name: &str, agent_id: &str, labels: &Labels) -> Box<str> {
+    let mut texts = String::with_capacity(name.len() + agent_id.len() + 1);
+    texts.push_str(name);
+    if agent_id.is_empty() && labels.is_empty() {
+        return texts.into();
+    }
+    texts.push(JOINT);
+    texts.push_str(agent_id);
+    for (key, value) in labels {
+        for text in [key, value] {
+            texts.push(JOINT);
+            texts.push_str(text);
+        }
+    }
+    texts.into()
+}
+
+/// The parts of a record that several share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) tenant: Arc<Interned<Tenant>>,
+    pub(super) owner: Option<Arc<Interned<Owner>>>,
+    pub(super) grant: Arc<Grant>,
+    pub(super) key: Option<Arc<KeyId>>,
+}
+
+impl Kept {
+    /// Puts together what is kept of a record.
+    pub(super) fn new(token: &Token, verifier: Verifier, shared: Shared) -> Self {
+        let Shared {
+            tenant,
+            owner,
+            grant,
+            key,
+        } = shared;
+        let fingerprint = verifier.fingerprint.map(|(_, fingerprint)| fingerprint);
+        Self {
+            number: READ.fetch_add(1, Ordering::Relaxed),
+            token_id: token.token_id,
+            secret_id: verifier.secret_id,
+            fingerprint: key.zip(fingerprint),
+            secret_hash: Some(verifier.secret_hash),
+            tenant,
+            owner,
+            grant,
+            created_at: token.created_at,
+            updated_at: token.updated_at,
+            expires_at: token.expires_at.into(),
+            ends_at: verifier.ends_at.into(),
+            texts: join(&token.name, &token.agent_id, &token.labels),
+            noted: AtomicU64::new(0),
+            kind: token.kind,
+            revoked: token.revocation.is_some(),
+            disabled: token.disabled_at.is_some(),
+            reused: verifier.reused,
+        }
+    }
+
+    /// Returns the same without the hash, to be kept: a value that has a fingerprint is
+    /// seldom verified by bcrypt again, and is read anew where it is.
+    pub(super) fn without_hash(&self) -> Self {
+        Self {
+            number: self.number,
+            token_id: self.token_id,
+            secret_id: self.secret_id,
+            fingerprint: self.fingerprint.clone(),
+            secret_hash: None,
+            tenant: Arc::clone(&self.tenant),
+            owner: self.owner.clone(),
+            grant: Arc::clone(&self.grant),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            expires_at: self.expires_at,
+            ends_at: self.ends_at,
+            texts: self.texts.clone(),
+            noted: AtomicU64::new(self.noted.load(Ordering::Relaxed)),
+            kind: self.kind,
+            revoked: self.revoked,
+            disabled: self.disabled,
+            reused: self.reused,
+        }
+    }
+
+    /// Returns whether nothing of what it shares with others has changed since it was read.
+    pub(super) fn is_current(&self) -> bool {
+        self.tenant.is_current() && self.owner.as_ref().is_none_or(|owner| owner.is_current())
+    }
+
+    /// Returns the bytes that it takes, without what it shares.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.texts.len()
+    }
+
+    /// Returns its tenant's id.
+    pub fn tenant_id(&self) -> &TenantId {
+        &self.tenant.tenant_id
+    }
+
+    /// Returns what the user that it acts as is in its tenant.
+    pub fn role(&self) -> Option<Role> {
+        self.owner.as_ref().and_then(|owner| owner.role)
+    }
+
+    /// Returns why the token is inactive, whatever was asked; `None` when it is active.
+    pub fn inactive(&self, value: &AnyValue, now: Timestamp) -> Option<Inactive> {
+        if !value.is_under(&self.tenant.standing.prefix) {
+            return Some(Inactive::WrongPrefix);
+        }
+        self.facts().dead(now)
+    }
+
+    /// Returns whether the value is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        token::is_over(self.ends_at.get(), self.updated_at, now)
+    }
+
+    /// Returns from when on the token is expired.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at.get()
+    }
+
+    fn facts(&self) -> Facts {
+        let owner = self.owner.as_ref().map(|owner| OwnerFacts {
+            deleted: owner.deleted,
+            suspended: owner.suspended,
+            member: owner.role.is_some(),
+        });
+        let standing = &self.tenant.standing;
+        Facts {
+            tenant_deleted: standing.deleted,
+            tenant_suspended: standing.suspended,
+            owner,
+            revoked: self.revoked,
+            disabled: self.disabled,
+            expires_at: self.expires_at(),
+        }
+    }
+
+    /// Returns the token's name.
+    pub fn name(&self) -> &str {
+        let name = self.texts.split(JOINT).next();
+        name.unwrap_or_default()
+    }
+
+    /// Returns the agent that the token was made for; empty for none.
+    pub fn agent_id(&self) -> &str {
+        self.texts.split(JOINT).nth(1).unwrap_or_default()
+    }
+
+    /// Returns the token's labels, by key.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut texts = self.texts.split(JOINT).skip(2);
+        std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
+    }
+
+    /// Returns whether a use, by its digest, is another than the last that was noted, and
+    /// remembers it. What is written often is no line that other cores read.
+    pub fn is_new_use(&self, digest: u64) -> bool {
+        let new = self.noted.load(Ordering::Relaxed) != digest;
+        if new {
+            self.noted.store(digest, Ordering::Relaxed);
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_apart_as_they_were_joined() {
+        let labels = |pairs: &[(&str, &str)]| -> Labels {
+            let pairs = pairs.iter();
+            pairs.map(|(k, v)| ((*k).into(), (*v).into())).collect()
+        };
+        let cases = [
+            ("laptop", "", labels(&[])),
+            ("laptop", "agent-7", labels(&[])),
+            ("", "", labels(&[("a", ""), ("b", "x")])),
+            ("ci", "", labels(&[("", "empty key"), ("team", "ä b")])),
+        ];
+        for (name, agent_id, labels) in cases {
+            let texts = join(name, agent_id, &labels);
+            let mut parts = texts.split(JOINT);
+            assert_eq!(parts.next(), Some(name));
+            assert_eq!(parts.next().unwrap_or_default(), agent_id);
+            let parts: Vec<_> = parts.collect();
+            let pairs: Vec<_> = labels.iter().flat_map(|(k, v)| [&**k, &**v]).collect();
+            assert_eq!(parts, pairs);
+        }
+    }
+
+    #[test]
+    fn no_time_is_a_time_too() {
+        for at in [None, Timestamp::from_millis(0), Timestamp::from_millis(7)] {
+            assert_eq!(Instant::from(at).get(), at);
+        }
+    }
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Kept>() <= 192, "{} bytes", size_of::<Kept>());
+    }
+}

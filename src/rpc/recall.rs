@@ -1,0 +1,76 @@
+//! Introspections that memory answers.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost::bytes::BytesMut;
+
+use super::answer;
+use super::introspection::question;
+use super::layers::{Asked, Recall};
+use crate::authority::access::{Rpc, may_at_all};
+use crate::authority::counters::Outcome;
+use crate::authority::{Authority, Caller};
+use crate::domain::bounds;
+use crate::pb;
+
+impl Recall for Arc<Authority> {
+    fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
+        let caller = self.authenticate_at_once(asked.credential)?;
+        may_at_all(asked.rpc, &caller).ok()?;
+        match asked.rpc {
+            Rpc::Introspect => {
+                let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
+                let outcome = one(self, &caller, &message, answer)?;
+                self.count_introspection(outcome);
+            }
+            Rpc::BatchIntrospect => {
+                let message = pb::BatchIntrospectRequest::decode(asked.message.clone()).ok()?;
+                many(self, &caller, &message, answer)?;
+            }
+            _ => return None,
+        }
+        asked.note(&caller);
+        Some(())
+    }
+}
+
+fn one(
+    authority: &Authority,
+    caller: &Caller,
+    message: &pb::IntrospectRequest,
+    out: &mut BytesMut,
+) -> Option<Outcome> {
+    // Written when the answer is known, and so once.
+    let out = RefCell::new(out);
+    let judged = authority.introspect_at_once(caller, question(message), |answer| {
+        answer::write(answer, &mut out.borrow_mut());
+    });
+    judged.map(|(outcome, ())| outcome)
+}
+
+fn many(
+    authority: &Authority,
+    caller: &Caller,
+    message: &pb::BatchIntrospectRequest,
+    out: &mut BytesMut,
+) -> Option<()> {
+    if !(1..=bounds::BATCH).contains(&message.requests.len()) {
+        return None;
+    }
+    let mut response = BytesMut::with_capacity(512);
+    let mut outcomes = Vec::with_capacity(message.requests.len());
+    for message in &message.requests {
+        response.clear();
+        outcomes.push(one(authority, caller, message, &mut response)?);
+        answer::write_result(&response, out);
+    }
+    // Not before: one that memory does not answer sends all of them the long way.
+    let counters = authority.counters();
+    counters.batches.observe(message.requests.len());
+    for outcome in outcomes {
+        authority.count_introspection(outcome);
+    }
+    Some(())
+}

@@ -1,0 +1,143 @@
+//! Serves connections: HTTP/2 as it is set, and the end of each in good order.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming as Received;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::cores::{Cores, Given, Load};
+use super::incoming::{Arrival, Incoming};
+use super::layers::{Layered, Recall, Serves};
+use super::limits::Limits;
+
+/// How often a silent connection is asked whether it lives, and how long it has to
+/// answer: one whose peer vanished gives up its place.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+
+/// Gives what comes in to the cores, until no more comes; then waits until they have
+/// finished. Returns early when one of them dies.
+pub async fn serve(incoming: Incoming, mut cores: Cores<Arrival>) {
+    let mut incoming = Box::pin(incoming);
+    loop {
+        let arrival = tokio::select! {
+            biased;
+            () = cores.died() => return,
+            arrival = incoming.next() => arrival,
+        };
+        match arrival {
+            Some(arrival) => cores.give(arrival),
+            None => break,
+        }
+    }
+    // Nobody can connect any more.
+    drop(incoming);
+    cores.finish().await;
+}
+
+/// Serves the connections that a core is given. Once no more come, each is told so, and
+/// finishes its calls; when `cut` is cancelled, each ends where it is.
+pub async fn connections<S, R>(
+    mut given: Given<Arrival>,
+    services: Layered<S>,
+    recall: R,
+    limits: Limits,
+    cut: CancellationToken,
+) where
+    S: Serves,
+    R: Recall + Send + Sync + 'static,
+{
+    let core = Arc::new(Core {
+        services,
+        recall,
+        http2: http2(&limits),
+        ending: CancellationToken::new(),
+        // Of its own: else all cores would contend for one lock.
+        cut: cut.child_token(),
+    });
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            given = given.recv() => match given {
+                Some((arrival, load)) => {
+                    connections.spawn(Arc::clone(&core).connection(arrival, load));
+                }
+                None => break,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    core.ending.cancel();
+    while connections.join_next().await.is_some() {}
+}
+
+/// Returns HTTP/2 as it is set.
+fn http2(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut http2 = Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        // No gRPC client reads it.
+        .auto_date_header(false)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.metadata_bytes)
+        .keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1);
+    http2
+}
+
+/// What all connections of a core share.
+struct Core<S, R> {
+    services: Layered<S>,
+    recall: R,
+    http2: Builder<TokioExecutor>,
+    /// Cancelled when connections are to finish.
+    ending: CancellationToken,
+    /// Cancelled when they are cut.
+    cut: CancellationToken,
+}
+
+impl<S, R> Core<S, R>
+where
+    S: Serves,
+    R: Recall + Send + Sync + 'static,
+{
+    /// Serves a connection until it ends.
+    async fn connection(self: Arc<Self>, arrival: Arrival, load: Load) {
+        let _load = load;
+        let stream = match arrival.open() {
+            Ok(stream) => TokioIo::new(stream),
+            Err(error) => {
+                tracing::warn!(error = %error, "can't serve a connection");
+                return;
+            }
+        };
+        let service = service_fn(|request: Request<Received>| {
+            let core = Arc::clone(&self);
+            async move { core.services.answer(&core.recall, request).await }
+        });
+        let mut served = pin!(self.http2.serve_connection(stream, service));
+        let (ending, cut) = (self.ending.child_token(), self.cut.child_token());
+        let ended = tokio::select! {
+            biased;
+            ended = served.as_mut() => ended,
+            () = cut.cancelled() => return,
+            () = ending.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = served => ended,
+                    () = cut.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error = %error, "a connection failed");
+        }
+    }
+}
