@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build dist quickstart test crash audit-load measure-import measure-revoke-all measure-telemetry measure-layers oidc check fmt docs proto-baseline
+.PHONY: help build dist quickstart test test-memory crash audit-load measure-import measure-revoke-all measure-telemetry measure-layers bench bench-primitives measure-hot oidc check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,14 @@ measure-telemetry: ## print the instructions that telemetry costs an introspecti
 
 measure-layers: ## print what a call costs on its way through our layers, and through tonic alone
 	cargo bench --locked --profile dist --bench layers
+bench: ## print the rows of the budget of docs/performance.md, on both databases; a quarter of an hour
+	scripts/bench.sh
+
+bench-primitives: ## print what the primitives of an introspection take
+	cargo bench --locked --manifest-path benches/primitives/Cargo.toml --target-dir target/benches
+
+measure-hot: ## print the instructions of a hot introspection, and of a call that does nothing; needs valgrind
+	scripts/measure-hot.sh
 
 oidc: ## a first token by a session of a real OIDC provider, key rotation included; 3 minutes, needs npm
 	scripts/oidc.sh

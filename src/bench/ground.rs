@@ -33,9 +33,9 @@ use crate::lifecycle::LAST;
 use crate::store::{NewSecret, NewToken, Store, TEN};
 
 /// Tokens in a transaction.
-const CHUNK: u64 = 5000;
+const CHUNK: u64 = 2000;
 /// How many of them are under way at once: one is made while another is written.
-const AT_ONCE: u64 = 4;
+const AT_ONCE: usize = 3;
 
 /// A store of the measurement's own, and what is in it.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) struct Ground {
     config: PathBuf,
     /// What is set beside the file, for the server and for whoever fills the store.
     variables: Vec<(String, String)>,
+    /// What processes are started under: what counts their instructions.
+    pub(super) under: Vec<String>,
     pub(super) population: Population,
     /// How many tokens are in the store.
     pub(super) seeded: u64,
@@ -80,7 +82,8 @@ impl Ground {
                 variables = with;
             }
         }
-        let population = Population::new(settings.seed, settings.tenants, SystemClock.now())?;
+        let now = SystemClock.now();
+        let population = Population::new(settings.seed, settings.tenants(), now)?;
         runtime.block_on(Self::found(directory, config, variables, population))
     }
 
@@ -119,6 +122,7 @@ impl Ground {
             directory,
             config: path,
             variables,
+            under: Vec::new(),
             population,
             seeded: 0,
             hash,
@@ -146,7 +150,9 @@ impl Ground {
     }
 
     async fn fill(&self, tokens: u64, watch: &dyn Watch) -> Result<(), BoxError> {
-        let config = read(&self.config, &self.variables)?;
+        // Those that are under way wait for each other, on a slow disk for long.
+        let patient = variable("database.acquire_timeout_ms", "60000");
+        let config = read(&self.config, &[&*self.variables, &[patient]].concat())?;
         let store = app::open_store(&config).await?;
         let next = AtomicU64::new(self.seeded);
         let filler = Filler {
@@ -175,6 +181,11 @@ impl Ground {
         Ok(())
     }
 
+    /// Returns the place of a file that is gone with the rest.
+    pub(super) fn place(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Opens the store, on which no server may be.
     pub(super) async fn open(&self) -> Result<Store, BoxError> {
         app::open_store(&read(&self.config, &self.variables)?).await
@@ -201,12 +212,12 @@ impl Ground {
         let words = ["serve", "--config"].map(String::from);
         let config = self.config.display().to_string();
         let variables = [&*self.variables, more].concat();
-        Process::start(&[&words[..], &[config]].concat(), &variables)
+        Process::start(&self.under, &[&words[..], &[config]].concat(), &variables)
     }
 
     /// Starts the service that does nothing.
     pub(super) fn noop(&self, layout: Layout, cores: usize) -> Result<Process, BoxError> {
-        let path = self.directory.path().join("answer");
+        let path = self.place("answer");
         let mut answer = self.population.answer(0)?;
         answer.revision = format!("{}.1234", "0".repeat(22));
         answer.evaluate_time = answer.create_time;
@@ -226,7 +237,7 @@ impl Ground {
         ];
         let mut words = words.map(String::from).to_vec();
         words.push(path.display().to_string());
-        Process::start(&words, &[])
+        Process::start(&self.under, &words, &[])
     }
 }
 

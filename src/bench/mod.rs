@@ -5,6 +5,7 @@
 
 mod churn;
 mod collector;
+mod elsewhere;
 mod ground;
 mod histogram;
 mod load;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use churn::Creates;
+pub use elsewhere::Elsewhere;
 pub use noop::{Layout, Noop};
 pub use report::Report;
 pub use scenario::run;
@@ -51,6 +53,8 @@ pub enum Scenario {
     Flood,
     /// A million hot tokens: memory, start and calls.
     Million,
+    /// Instructions of a hot introspection, and of a call that does nothing.
+    Instructions,
 }
 
 /// How it is measured. What is not said the scenario chooses.
@@ -58,10 +62,12 @@ pub enum Scenario {
 pub struct Settings {
     /// What.
     pub scenario: Scenario,
+    /// A server that was started already; only the load that the flags describe.
+    pub elsewhere: Option<Elsewhere>,
     /// How many tokens there are.
     pub tokens: Option<u64>,
     /// Of how many tenants.
-    pub tenants: u64,
+    pub tenants: Option<u64>,
     /// What values and load are drawn from.
     pub seed: u64,
     /// Connections.

@@ -335,3 +335,66 @@ fn id(tenant: u64) -> Result<TenantId, Unplanned> {
 fn prefix(tenant: u64) -> Result<Prefix, Unplanned> {
     format!("b{tenant:03}_").parse().map_err(|_| Unplanned)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn population(seed: u64) -> Population {
+        let now = Timestamp::from_millis(1_800_000_000_000).unwrap();
+        Population::new(seed, 3, now).unwrap()
+    }
+
+    fn value(population: &Population, number: u64) -> String {
+        let user = population.user_of(number).unwrap();
+        population.token(number, &user).unwrap().1.expose()
+    }
+
+    #[test]
+    fn a_seed_and_a_number_make_one_value_and_no_other_makes_it() {
+        let (one, other) = (population(1), population(2));
+        let values: HashSet<String> = (0..100).map(|number| value(&one, number)).collect();
+        assert_eq!(values.len(), 100);
+        for number in 0..100 {
+            assert!(values.contains(&value(&population(1), number)));
+            assert!(!values.contains(&value(&other, number)));
+        }
+    }
+
+    #[test]
+    fn each_token_holds_what_is_required_and_is_of_its_users_tenant() {
+        let population = population(1);
+        for number in 0..100 {
+            let answer = population.answer(number).unwrap();
+            let holds = |scope: &&str| answer.scopes.iter().any(|held| held == scope);
+            assert!(REQUIRED.iter().all(holds), "{answer:?}");
+            let tenant = population.tenant_of(number);
+            assert_eq!(answer.tenant_id, format!("bench-{tenant}"));
+            assert!(value(&population, number).starts_with(&format!("b{tenant:03}_")));
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_bad_in_the_way_that_it_is_to_be() {
+        let population = population(1);
+        for number in 0..50 {
+            let like: TokenValue = value(&population, number).parse().unwrap();
+            let bad = |bad| population.bad(bad, number, number).unwrap();
+            let unknown: TokenValue = bad(Bad::Unknown).parse().unwrap();
+            assert_eq!(unknown.prefix(), like.prefix());
+            assert_ne!(unknown.lookup(), like.lookup());
+            let wrong: TokenValue = bad(Bad::WrongSecret).parse().unwrap();
+            assert_eq!(wrong.lookup(), like.lookup());
+            assert_ne!(wrong.secret().expose(), like.secret().expose());
+            assert!(bad(Bad::Malformed).parse::<TokenValue>().is_err());
+        }
+    }
+
+    #[test]
+    fn more_tenants_than_prefixes_are_refused() {
+        assert!(Population::new(1, 1001, Timestamp::MAX).is_err());
+        assert!(Population::new(1, 0, Timestamp::MAX).is_err());
+    }
+}

@@ -33,14 +33,23 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts this program with these words and these variables alone, and waits until it
-    /// serves.
+    /// Starts this program with these words and these variables, under what counts it if
+    /// anything does, and waits until it serves.
     pub(super) fn start(
+        under: &[String],
         words: &[String],
         variables: &[(String, String)],
     ) -> Result<Self, BoxError> {
         let began = Instant::now();
-        let mut command = Command::new(std::env::current_exe()?);
+        let this = std::env::current_exe()?;
+        let mut command = match under {
+            [] => Command::new(this),
+            [over, more @ ..] => {
+                let mut command = Command::new(over);
+                command.args(more).arg(this);
+                command
+            }
+        };
         // A setting of whoever measures must not be measured with.
         for name in config::environment().into_keys() {
             if name.starts_with("TOKEN_AUTHORITY_") {

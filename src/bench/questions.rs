@@ -31,6 +31,16 @@ struct Expected {
     sum: u64,
 }
 
+impl Expected {
+    fn of(answer: &pb::IntrospectResponse) -> Self {
+        let answer = answer.encode_to_vec();
+        Self {
+            length: u32::try_from(answer.len()).unwrap_or(u32::MAX),
+            sum: sum_of(&answer),
+        }
+    }
+}
+
 /// Encoded questions, one after the other.
 #[derive(Debug, Default)]
 struct Encoded {
@@ -61,10 +71,19 @@ impl Encoded {
     }
 }
 
+/// Where it is known from what must be answered.
+#[derive(Debug)]
+enum Source {
+    /// It was planned.
+    Planned(Population),
+    /// It was answered once.
+    Learned(Vec<pb::IntrospectResponse>),
+}
+
 /// The questions of a population, and of values that nobody has.
 #[derive(Debug)]
 pub(super) struct Questions {
-    population: Population,
+    source: Source,
     tokens: Encoded,
     expected: Vec<Expected>,
     bad: Encoded,
@@ -84,7 +103,7 @@ impl Questions {
         encoded.append(more);
         expected.extend(and_expected);
         Ok(Self {
-            population,
+            source: Source::Planned(population),
             tokens: encoded,
             expected,
             bad: Encoded::default(),
@@ -92,13 +111,36 @@ impl Questions {
         })
     }
 
+    /// Prepares these questions, which are to be answered so again.
+    pub(super) fn learned(learned: Vec<(pb::IntrospectRequest, pb::IntrospectResponse)>) -> Self {
+        let (mut tokens, mut expected) = (Encoded::default(), Vec::new());
+        let mut answers = Vec::new();
+        for (question, mut answer) in learned {
+            answer.revision.clear();
+            answer.evaluate_time = None;
+            tokens.push(&question);
+            expected.push(Expected::of(&answer));
+            answers.push(answer);
+        }
+        Self {
+            source: Source::Learned(answers),
+            tokens,
+            expected,
+            bad: Encoded::default(),
+            kinds: Vec::new(),
+        }
+    }
+
     /// Adds questions of so many values that are none, evenly of these kinds.
     pub(super) fn with_bad(mut self, kinds: &[Bad], count: u64) -> Result<Self, Unplanned> {
         let tokens = u64::from(self.count()).max(1);
+        let Source::Planned(population) = &self.source else {
+            return Err(Unplanned);
+        };
         for (number, kind) in (0..count).zip(kinds.iter().cycle()) {
             let like = number % tokens;
-            let value = self.population.bad(*kind, number, like)?;
-            let tenant = self.population.tenant_of(like);
+            let value = population.bad(*kind, number, like)?;
+            let tenant = population.tenant_of(like);
             self.bad.push(&Population::question(value, tenant));
             self.kinds.push(*kind);
         }
@@ -195,7 +237,10 @@ impl Questions {
 
     fn answer(&self, asked: Asked) -> Option<pb::IntrospectResponse> {
         match asked {
-            Asked::Token(number) => self.population.answer(number.into()).ok(),
+            Asked::Token(number) => match &self.source {
+                Source::Planned(population) => population.answer(number.into()).ok(),
+                Source::Learned(answers) => answers.get(usize::try_from(number).ok()?).cloned(),
+            },
             Asked::Bad(_) => Some(pb::IntrospectResponse::default()),
         }
     }
@@ -233,11 +278,7 @@ fn prepare(
         let (_, value) = population.token(number, &user)?;
         let tenant = population.tenant_of(number);
         encoded.push(&Population::question(value.expose(), tenant));
-        let answer = population.answer(number)?.encode_to_vec();
-        expected.push(Expected {
-            length: u32::try_from(answer.len()).map_err(|_| Unplanned)?,
-            sum: sum_of(&answer),
-        });
+        expected.push(Expected::of(&population.answer(number)?));
     }
     Ok((encoded, expected))
 }
@@ -267,4 +308,116 @@ fn sum_of(bytes: &[u8]) -> u64 {
         sum = (sum.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn questions() -> Questions {
+        let now = Timestamp::from_millis(1_800_000_000_000).unwrap();
+        let population = Population::new(1, 2, now).unwrap();
+        let questions = Questions::new(population, 30).unwrap();
+        questions.with_bad(&[Bad::Unknown], 5).unwrap()
+    }
+
+    fn right(questions: &Questions, asked: Asked) -> pb::IntrospectResponse {
+        let mut answer = questions.answer(asked).unwrap();
+        answer.revision = String::from("r.1");
+        answer.evaluate_time = Some(prost_types::Timestamp::default());
+        answer
+    }
+
+    #[test]
+    fn a_right_answer_passes_whatever_the_order_of_its_fields() {
+        let questions = questions();
+        for asked in [Asked::Token(0), Asked::Token(29), Asked::Bad(4)] {
+            let answer = right(&questions, asked);
+            questions.check(asked, &answer.encode_to_vec()).unwrap();
+            let varies = pb::IntrospectResponse {
+                revision: answer.revision.clone(),
+                evaluate_time: answer.evaluate_time,
+                ..Default::default()
+            };
+            let mut moved = varies.encode_to_vec();
+            moved.extend(questions.answer(asked).unwrap().encode_to_vec());
+            questions.check(asked, &moved).unwrap();
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_in_an_answer_is_told() {
+        let questions = questions();
+        let alterations: [fn(&mut pb::IntrospectResponse); 9] = [
+            |answer| answer.allowed = false,
+            |answer| answer.active = false,
+            |answer| answer.token_id.push('x'),
+            |answer| answer.tenant_id.clear(),
+            |answer| answer.user_id.push('x'),
+            |answer| drop(answer.scopes.pop()),
+            |answer| answer.expire_time = Some(prost_types::Timestamp::default()),
+            |answer| answer.revision.clear(),
+            |answer| answer.evaluate_time = None,
+        ];
+        for (at, alter) in alterations.into_iter().enumerate() {
+            let mut answer = right(&questions, Asked::Token(3));
+            alter(&mut answer);
+            let wrong = questions.check(Asked::Token(3), &answer.encode_to_vec());
+            let told = wrong.expect_err(&format!("alteration {at}")).to_string();
+            assert!(
+                told.starts_with("wrong answer to token 3: expected "),
+                "{told}"
+            );
+        }
+        // Another token's, and that of a token where none is.
+        let other = right(&questions, Asked::Token(4)).encode_to_vec();
+        assert!(questions.check(Asked::Token(3), &other).is_err());
+        assert!(questions.check(Asked::Bad(0), &other).is_err());
+        let none = right(&questions, Asked::Bad(0)).encode_to_vec();
+        assert!(questions.check(Asked::Token(3), &none).is_err());
+        assert!(questions.check(Asked::Token(3), b"\xff").is_err());
+    }
+
+    #[test]
+    fn a_batch_has_each_answer_in_its_place_and_no_more() {
+        let questions = questions();
+        let answers = |numbers: &[u32]| {
+            let results = numbers.iter().map(|number| pb::BatchIntrospectResult {
+                result: Some(pb::batch_introspect_result::Result::Response(right(
+                    &questions,
+                    Asked::Token(*number),
+                ))),
+            });
+            let results = results.collect();
+            pb::BatchIntrospectResponse { results }.encode_to_vec()
+        };
+        let check = |numbers| questions.check_batch((28, 4), &answers(numbers));
+        check(&[28, 29, 0, 1]).unwrap();
+        for wrong in [&[28, 29, 1, 0][..], &[28, 29, 0], &[28, 29, 0, 1, 2]] {
+            assert!(check(wrong).is_err(), "{wrong:?}");
+        }
+        let mut message = Vec::new();
+        questions.batch(28, 4, &mut message);
+        let asked = pb::BatchIntrospectRequest::decode(&*message).unwrap();
+        let one = questions.message(Asked::Token(29)).unwrap();
+        assert_eq!(asked.requests.len(), 4);
+        assert_eq!(asked.requests[1].encode_to_vec(), one);
+    }
+
+    #[test]
+    fn what_was_learned_is_held_to() {
+        let planned = questions();
+        let answer = right(&planned, Asked::Token(7));
+        let question = pb::IntrospectRequest::default();
+        let learned = Questions::learned(vec![(question, answer.clone())]);
+        let mut later = answer.clone();
+        later.revision = String::from("r.2");
+        let check = |answer: &pb::IntrospectResponse| {
+            learned.check(Asked::Token(0), &answer.encode_to_vec())
+        };
+        check(&later).unwrap();
+        later.allowed = false;
+        assert!(check(&later).is_err());
+    }
 }

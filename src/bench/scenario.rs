@@ -2,6 +2,7 @@
 
 mod beside;
 mod hot;
+mod instructions;
 mod store;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
+use super::elsewhere;
 use super::ground::{Ground, variable};
 use super::load::{self, Order, Pace, Plan, Target};
 use super::noop::Layout;
@@ -27,6 +29,13 @@ const MILLION: u64 = 1_000_000;
 
 /// Measures.
 pub fn run(settings: &Settings, watch: &dyn Watch) -> Result<Report, BoxError> {
+    if let Some(elsewhere) = &settings.elsewhere {
+        if settings.scenario != Scenario::Load {
+            return Err("a row of the budget is measured on a server of this program's own".into());
+        }
+        let rounds = settings.rounds.unwrap_or(5);
+        return elsewhere::run(elsewhere, &plan(settings), rounds, watch);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -51,6 +60,7 @@ pub fn run(settings: &Settings, watch: &dyn Watch) -> Result<Report, BoxError> {
         Scenario::P9 => bench.traced()?,
         Scenario::P10 => bench.growth()?,
         Scenario::Flood => bench.flood()?,
+        Scenario::Instructions => bench.instructions()?,
         Scenario::Million => {
             let held = [("P1", layout, 0.85), ("P2", Layout::Shared, 1.5)];
             bench.hot(MILLION, &held)?;
@@ -79,21 +89,21 @@ struct Subject<'a> {
 /// What was found of each subject, round by round.
 type Found<'a> = Vec<(&'a str, Vec<Figures>)>;
 
+impl Settings {
+    /// Returns how many tenants there are: one, where one has a million tokens.
+    pub(super) fn tenants(&self) -> u64 {
+        let default = if self.scenario == Scenario::P10 {
+            1
+        } else {
+            10
+        };
+        self.tenants.unwrap_or(default)
+    }
+}
+
 impl Bench<'_> {
-    /// Returns the plan that the flags describe: all else as resource servers do.
     fn plan(&self) -> Plan {
-        let settings = self.settings;
-        Plan {
-            connections: settings.connections.unwrap_or(8),
-            streams: settings.streams.unwrap_or(16),
-            threads: settings.threads,
-            pace: settings.rate.map_or(Pace::Closed, Pace::Open),
-            order: Order::Random,
-            batch: settings.batch.unwrap_or(1),
-            bad_permille: settings.bad_permille.iter().sum(),
-            warm_up: Duration::from_millis(300),
-            duration: settings.duration.unwrap_or(Duration::from_secs(2)),
-        }
+        plan(self.settings)
     }
 
     /// Fills the store, and prepares what is asked.
@@ -129,7 +139,7 @@ impl Bench<'_> {
              Their fingerprints are their own and verify them; their bcrypt hash is one for all, and \
              verifies none.",
             seeded / TOKENS_OF_USER,
-            self.settings.tenants,
+            self.settings.tenants(),
             self.ground.database,
         );
         self.report.notes.push(note);
@@ -251,6 +261,21 @@ impl Bench<'_> {
                 });
             }
         }
+    }
+}
+
+/// Returns the plan that the flags describe: all else as resource servers do.
+fn plan(settings: &Settings) -> Plan {
+    Plan {
+        connections: settings.connections.unwrap_or(8),
+        streams: settings.streams.unwrap_or(16),
+        threads: settings.threads,
+        pace: settings.rate.map_or(Pace::Closed, Pace::Open),
+        order: Order::Random,
+        batch: settings.batch.unwrap_or(1),
+        bad_permille: settings.bad_permille.iter().sum(),
+        warm_up: Duration::from_millis(300),
+        duration: settings.duration.unwrap_or(Duration::from_secs(2)),
     }
 }
 

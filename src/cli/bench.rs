@@ -1,16 +1,18 @@
 //! `bench`: what is measured, and how it is told.
 
 use std::cell::RefCell;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use super::output::table;
-use super::print;
 use super::progress::Progress;
+use super::{print, tell};
 use crate::app::BoxError;
-use crate::bench::{self, Creates, Layout, Noop, Report, Scenario, Settings, Watch};
+use crate::bench::{self, Creates, Elsewhere, Layout, Noop, Report, Scenario, Settings, Watch};
 
 /// What is measured, and how.
 #[derive(Debug, clap::Args)]
@@ -18,12 +20,26 @@ pub(super) struct Arguments {
     /// What: a row of the budget in docs/performance.md, or the load that the flags describe
     #[arg(value_enum, default_value = "load")]
     scenario: Named,
+    /// A server that runs already, in plain text: the load that the flags describe, from
+    /// the client's side alone
+    #[arg(long, requires_all = ["token_file", "values_file"],
+          conflicts_with_all = ["tokens", "unknown", "wrong", "malformed", "create_flood"])]
+    address: Option<SocketAddr>,
+    /// The file that holds the caller's token, there
+    #[arg(long, value_name = "FILE", requires = "address")]
+    token_file: Option<PathBuf>,
+    /// A file of active values, a line each, there
+    #[arg(long, value_name = "FILE", requires = "address")]
+    values_file: Option<PathBuf>,
+    /// The tenant of these; the caller's own without
+    #[arg(long, requires = "address")]
+    tenant: Option<String>,
     /// How many tokens there are
     #[arg(long, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     tokens: Option<u64>,
     /// Of how many tenants
-    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    tenants: u64,
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    tenants: Option<u64>,
     /// What values and load are drawn from
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -126,6 +142,8 @@ enum Named {
     Flood,
     /// A million hot tokens: memory, start and calls
     Million,
+    /// Instructions of a hot introspection, and of a call that does nothing; needs valgrind
+    Instructions,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -178,6 +196,16 @@ impl Arguments {
                 Named::P10 => Scenario::P10,
                 Named::Flood => Scenario::Flood,
                 Named::Million => Scenario::Million,
+                Named::Instructions => Scenario::Instructions,
+            },
+            elsewhere: match (self.address, self.token_file, self.values_file) {
+                (Some(address), Some(token_file), Some(values_file)) => Some(Elsewhere {
+                    address,
+                    token_file,
+                    values_file,
+                    tenant: self.tenant.unwrap_or_default(),
+                }),
+                _ => None,
             },
             tokens: self.tokens,
             tenants: self.tenants,
@@ -217,7 +245,7 @@ impl NoopArguments {
     }
 }
 
-/// Tells how far it has come, where somebody sees it.
+/// Tells how far it has come: on a terminal always, elsewhere what has begun.
 #[derive(Debug, Default)]
 struct Shown(RefCell<Option<(&'static str, Progress)>>);
 
@@ -226,6 +254,9 @@ impl Watch for Shown {
         let mut shown = self.0.borrow_mut();
         if shown.as_ref().is_none_or(|(shown, _)| *shown != what) {
             *shown = Some((what, Progress::of(what)));
+            if !std::io::stderr().is_terminal() {
+                tell(&format!("{what}: {count}\n"));
+            }
         }
         if let Some((_, progress)) = &*shown {
             progress.at(usize::try_from(count).unwrap_or(usize::MAX));

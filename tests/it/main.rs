@@ -17,6 +17,8 @@ mod audit;
 #[cfg(test)]
 mod authz_coverage;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod bootstrap;
 #[cfg(test)]
 mod cli;

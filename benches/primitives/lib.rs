@@ -1,0 +1,1 @@
+//! What the primitives of an introspection take; see `primitives.rs`.
