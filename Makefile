@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build dist quickstart test test-memory crash audit-load measure-import measure-revoke-all measure-telemetry measure-layers bench bench-primitives measure-hot oidc check fmt docs proto-baseline
+.PHONY: help build dist quickstart test test-memory crash audit-load measure-import measure-revoke-all measure-store measure-telemetry measure-layers bench bench-primitives measure-hot oidc check fmt docs proto-baseline
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ measure-import: ## print what the first uses of imported tokens cost those who i
 
 measure-revoke-all: ## print what revoking 10 and 50,000 tokens at once takes, on both databases
 	scripts/with-postgres.sh cargo test --locked --test it revoke_all_tokens_many::measure -- --ignored --nocapture --test-threads 1
+
+measure-store: ## print how fast records are read from either database (a release build)
+	scripts/with-postgres.sh cargo test --release --locked --test it store::measured -- --ignored --nocapture --test-threads 1
 
 measure-telemetry: ## print the instructions that telemetry costs an introspection; needs valgrind
 	scripts/measure-telemetry.sh

@@ -42,10 +42,10 @@ impl Default for Exposures {
 
 /// Whose a good value is.
 struct Proven {
-    secret_id: SecretId,
-    token_id: TokenId,
-    tenant_id: TenantId,
-    user_id: Option<UserId>,
+    secret: SecretId,
+    token: TokenId,
+    tenant: TenantId,
+    user: Option<UserId>,
 }
 
 impl Authority {
@@ -74,7 +74,7 @@ impl Authority {
         let mut tx = locked.map_err(|_| Error::DeadlineExceeded)??;
         let now = self.clock.now();
         let found = candidates_in(&mut tx, &value).await?.into_iter();
-        let mut found = found.filter(|(_, found)| found.secret_id == proven.secret_id);
+        let mut found = found.filter(|(_, found)| found.secret_id == proven.secret);
         let found = found.next();
         let Some((record, _)) = found.filter(|found| is_good(found, &value, now)) else {
             return Ok(());
@@ -130,10 +130,10 @@ impl Authority {
             return Ok(None);
         }
         let proven = Proven {
-            secret_id: kept.secret_id,
-            token_id: kept.token_id,
-            tenant_id: kept.tenant_id().clone(),
-            user_id: kept.owner.as_ref().map(|owner| owner.user_id),
+            secret: kept.secret_id,
+            token: kept.token_id,
+            tenant: kept.tenant_id().clone(),
+            user: kept.owner.as_ref().map(|owner| owner.user_id),
         };
         Ok(kept.inactive(value, now).is_none().then_some(proven))
     }
@@ -142,11 +142,11 @@ impl Authority {
     /// in which everybody locks.
     async fn lock_proven(&self, proven: &Proven) -> Result<Tx, Error> {
         let mut tx = self.store.begin().await?;
-        tx.lock_tenant(&proven.tenant_id).await?;
-        if let Some(user_id) = proven.user_id {
+        tx.lock_tenant(&proven.tenant).await?;
+        if let Some(user_id) = proven.user {
             tx.lock_user(user_id).await?;
         }
-        tx.lock_token(proven.token_id).await?;
+        tx.lock_token(proven.token).await?;
         Ok(tx)
     }
 }

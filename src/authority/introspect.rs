@@ -96,10 +96,10 @@ impl Authority {
     pub fn introspect_at_once<R>(
         &self,
         caller: &Caller,
-        command: Introspect<'_>,
+        command: &Introspect<'_>,
         made: impl Fn(&Answer<'_>) -> R,
     ) -> Option<(Outcome, R)> {
-        let (asked, min_revision) = check(caller, &command).ok()?;
+        let (asked, min_revision) = check(caller, command).ok()?;
         if min_revision.is_some_and(|least| !self.reflects(&least)) {
             return None;
         }
@@ -374,7 +374,7 @@ fn check_scopes(texts: &[String], violations: &mut Violations) -> bool {
     }
     for (at, text) in texts.iter().enumerate() {
         if !ScopeName::is_name(text) {
-            violations.add(&format!("required_scopes[{at}]"), Field::InvalidScope);
+            violations.add(format!("required_scopes[{at}]"), Field::InvalidScope);
         }
     }
     true

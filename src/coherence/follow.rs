@@ -136,15 +136,15 @@ impl<S: Source> Coherence<S> {
 
     /// Asks whether the store is still held, or holds it anew.
     async fn beat(&self, memory: &Memory<S::Hold>) -> Result<(), store::Error> {
-        let mut hold = memory.lease.hold.lock().await;
+        let mut place = memory.lease.hold.lock().await;
         let asked = since_boot();
         // Gone, should this not come to its end.
-        let mut held = match hold.take() {
-            Some(held) => held,
+        let mut hold = match place.take() {
+            Some(hold) => hold,
             None => self.store.hold().await?,
         };
-        S::beat(&mut held).await?;
-        *hold = Some(held);
+        S::beat(&mut hold).await?;
+        *place = Some(hold);
         memory.lease.renew(asked);
         Ok(())
     }

@@ -59,11 +59,14 @@ struct Known {
     bytes: usize,
 }
 
+/// A user in the tenants that it is known in.
+type OfUser = Vec<(TenantId, Arc<Interned<Owner>>)>;
+
 /// All that records share now.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     tenants: HashMap<TenantId, Known>,
-    owners: HashMap<UserId, Vec<(TenantId, Arc<Interned<Owner>>)>>,
+    owners: HashMap<UserId, OfUser>,
     keys: Vec<Arc<KeyId>>,
     /// How many owners there are.
     count: usize,

@@ -238,16 +238,14 @@ impl Kept {
         self.expires_at.get()
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> Facts<'_> {
         let owner = self.owner.as_ref().map(|owner| OwnerFacts {
             deleted: owner.deleted,
             suspended: owner.suspended,
             member: owner.role.is_some(),
         });
-        let standing = &self.tenant.standing;
         Facts {
-            tenant_deleted: standing.deleted,
-            tenant_suspended: standing.suspended,
+            tenant: &self.tenant.standing,
             owner,
             revoked: self.revoked,
             disabled: self.disabled,

@@ -143,7 +143,9 @@ impl Source for Store {
                 return Ok(());
             };
             after = Some(*last);
-            keys.iter().for_each(|(_, key)| tell(key));
+            for (_, key) in &keys {
+                tell(key);
+            }
             // Others have their turn.
             tokio::task::yield_now().await;
         }

@@ -94,11 +94,9 @@ pub struct OwnerFacts {
 
 /// What decides whether a token is good, whatever was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Whether its tenant is deleted.
-    pub tenant_deleted: bool,
-    /// Whether its tenant is suspended.
-    pub tenant_suspended: bool,
+pub struct Facts<'a> {
+    /// Its tenant's standing.
+    pub tenant: &'a Standing,
     /// The user that it acts as, if it acts as one.
     pub owner: Option<OwnerFacts>,
     /// Whether it is revoked.
@@ -109,10 +107,10 @@ pub struct Facts {
     pub expires_at: Option<Timestamp>,
 }
 
-impl Facts {
+impl Facts<'_> {
     /// Returns why no value of the token is active; `None` when one may be.
     pub fn dead(&self, now: Timestamp) -> Option<Inactive> {
-        if self.tenant_deleted {
+        if self.tenant.deleted {
             return Some(Inactive::TenantDeleted);
         }
         if self.owner.is_some_and(|owner| owner.deleted) {
@@ -127,7 +125,7 @@ impl Facts {
         match self.owner {
             Some(owner) if owner.suspended => Some(Inactive::OwnerSuspended),
             Some(owner) if !owner.member => Some(Inactive::OwnerLeft),
-            _ => self.tenant_suspended.then_some(Inactive::TenantSuspended),
+            _ => self.tenant.suspended.then_some(Inactive::TenantSuspended),
         }
     }
 }
@@ -148,15 +146,14 @@ impl Record {
     }
 
     /// Returns what decides whether the token is good.
-    pub fn facts(&self) -> Facts {
+    pub fn facts(&self) -> Facts<'_> {
         let owner = self.token.owner.as_ref().map(|owner| OwnerFacts {
             deleted: owner.deleted,
             suspended: owner.suspended,
             member: owner.role.is_some(),
         });
         Facts {
-            tenant_deleted: self.tenant.deleted,
-            tenant_suspended: self.tenant.suspended,
+            tenant: &self.tenant,
             owner,
             revoked: self.token.revocation.is_some(),
             disabled: self.token.disabled_at.is_some(),

@@ -19,17 +19,13 @@ impl Recall for Arc<Authority> {
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         let caller = self.authenticate_at_once(asked.credential)?;
         may_at_all(asked.rpc, &caller).ok()?;
-        match asked.rpc {
-            Rpc::Introspect => {
-                let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
-                let outcome = one(self, &caller, &message, answer)?;
-                self.count_introspection(outcome);
-            }
-            Rpc::BatchIntrospect => {
-                let message = pb::BatchIntrospectRequest::decode(asked.message.clone()).ok()?;
-                many(self, &caller, &message, answer)?;
-            }
-            _ => return None,
+        if asked.rpc == Rpc::Introspect {
+            let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
+            let outcome = one(self, &caller, &message, answer)?;
+            self.count_introspection(outcome);
+        } else {
+            let message = pb::BatchIntrospectRequest::decode(asked.message.clone()).ok()?;
+            many(self, &caller, &message, answer)?;
         }
         asked.note(&caller);
         Some(())
@@ -44,7 +40,7 @@ fn one(
 ) -> Option<Outcome> {
     // Written when the answer is known, and so once.
     let out = RefCell::new(out);
-    let judged = authority.introspect_at_once(caller, question(message), |answer| {
+    let judged = authority.introspect_at_once(caller, &question(message), |answer| {
         answer::write(answer, &mut out.borrow_mut());
     });
     judged.map(|(outcome, ())| outcome)

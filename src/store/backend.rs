@@ -268,6 +268,8 @@ impl Db {
             // FULL: an acknowledged revocation survives a power cut.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // A page of a list: the thread that reads does not wait for who takes the rows.
+            .row_buffer_size(1024)
             .busy_timeout(Duration::from_secs(5));
         let write = SqlitePoolOptions::new()
             .max_connections(1)

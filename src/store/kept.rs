@@ -103,6 +103,12 @@ pub(super) fn is_gone(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| matches!(code.as_ref(), "57P01" | "57P02" | "57P03"))
 }
 
+impl<D: Database> Idle<D> {
+    fn is_fresh(&self) -> bool {
+        self.answered_at.elapsed() <= FRESH
+    }
+}
+
 impl<D: Database> Kept<D> {
     /// Keeps the connections of a pool.
     pub(super) fn new(pool: Pool<D>) -> Arc<Self> {
@@ -126,10 +132,31 @@ impl<D: Database> Kept<D> {
 
     /// Lends a connection; in the second try one that has just been tested.
     pub(super) async fn lend(self: &Arc<Self>, again: bool) -> Result<Lent<D>, sqlx::Error> {
+        if !again && let Some(lent) = self.lend_at_once() {
+            return Ok(lent);
+        }
         let patience = self.pool.options().get_acquire_timeout();
-        timeout(patience, self.lend_at_last(again))
+        // Boxed: it would make every statement's future as large as it is.
+        timeout(patience, Box::pin(self.lend_at_last(again)))
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// Lends the connection that was used last, if nobody has to wait for it nor test it.
+    fn lend_at_once(self: &Arc<Self>) -> Option<Lent<D>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let idle = self.idle().pop_if(|idle| idle.is_fresh())?;
+        Some(self.lent(idle, false, place))
+    }
+
+    fn lent(self: &Arc<Self>, idle: Idle<D>, tested: bool, place: OwnedSemaphorePermit) -> Lent<D> {
+        Lent {
+            connection: idle.connection,
+            taken_at: idle.taken_at,
+            tested,
+            kept: Arc::clone(self),
+            _place: place,
+        }
     }
 
     async fn lend_at_last(self: &Arc<Self>, again: bool) -> Result<Lent<D>, sqlx::Error> {
@@ -146,7 +173,7 @@ impl<D: Database> Kept<D> {
                     _place: place,
                 });
             };
-            let tested = again || idle.answered_at.elapsed() > FRESH;
+            let tested = again || !idle.is_fresh();
             if tested {
                 let answer = answered(Some(RETURN_TIMEOUT), idle.connection.ping());
                 if answer.await.is_err() {
@@ -154,13 +181,7 @@ impl<D: Database> Kept<D> {
                     continue;
                 }
             }
-            return Ok(Lent {
-                connection: idle.connection,
-                taken_at: idle.taken_at,
-                tested,
-                kept: Arc::clone(self),
-                _place: place,
-            });
+            return Ok(self.lent(idle, tested, place));
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::domain::entropy::{Entropy, EntropyError};
 
-/// Chance that comes again: SplitMix64.
+/// Chance that comes again: `SplitMix64`.
 #[derive(Clone, Debug)]
 pub(super) struct Chance(u64);
 

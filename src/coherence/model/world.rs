@@ -15,6 +15,7 @@ use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::domain::introspection::{Inactive, Record, Standing, Verifier};
 use crate::domain::principal::Role;
 use crate::domain::reason::Violations;
+use crate::domain::text::Labels;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, Token};
 use crate::domain::value::{Lookup, TokenValue};
@@ -146,9 +147,7 @@ impl World {
     }
 
     fn create(&mut self, chance: &mut Chance) -> Option<(Change, Option<usize>)> {
-        let taken: Vec<_> = self.tokens.iter().flat_map(|t| &t.values).collect();
-        let free = |nth: &usize| !taken.iter().any(|(value, _)| value == nth);
-        let value = (0..self.values.len()).find(free)?;
+        let value = self.free_values().first().copied()?;
         let (tenant, user) = (value % TENANTS, chance.below(USERS));
         let entropy = FromChance::new(chance);
         let token = Token {
@@ -161,7 +160,7 @@ impl World {
             scopes: ["write".parse().unwrap()].into_iter().collect(),
             profile: String::new(),
             agent_id: String::new(),
-            labels: Default::default(),
+            labels: Labels::new(),
             created_by: None,
             version: Version(1),
             created_number: ChangeNumber(1),
@@ -183,12 +182,12 @@ impl World {
         });
         let nth = self.tokens.len() - 1;
         // Logged by itself, or as the first of many.
-        let change = if chance.is_one_of(4) {
+        let created = if chance.is_one_of(4) {
             Change::TokensCreated(tenant_id(tenant), token_id)
         } else {
             Change::TokenCreated(tenant_id(tenant), token_id)
         };
-        Some((change, Some(nth)))
+        Some((created, Some(nth)))
     }
 
     /// Changes something; returns how that is logged.
@@ -222,7 +221,7 @@ impl World {
             }
             _ => {}
         }
-        let free = self.free_value();
+        let free = self.free_values();
         let nth = chance.below(self.tokens.len().max(1));
         let token = self.tokens.get_mut(nth)?;
         match what {
@@ -251,7 +250,7 @@ impl World {
         Some((changed, Some(nth)))
     }
 
-    fn free_value(&self) -> Vec<usize> {
+    fn free_values(&self) -> Vec<usize> {
         let taken: Vec<_> = self.tokens.iter().flat_map(|t| &t.values).collect();
         let free = |nth: &usize| !taken.iter().any(|(value, _)| value == nth);
         (0..self.values.len()).filter(free).collect()
@@ -445,9 +444,10 @@ impl Source for Sim {
             let changes = wanted.map(|(number, (change, token))| Logged {
                 number: ChangeNumber(number),
                 change: change.clone(),
-                keys: match change {
-                    Change::TokensCreated(..) => Vec::new(),
-                    _ => world.keys_of(*token),
+                keys: if matches!(change, Change::TokensCreated(..)) {
+                    Vec::new()
+                } else {
+                    world.keys_of(*token)
                 },
             });
             Followed {

@@ -9,6 +9,7 @@ mod follow;
 mod introspection;
 mod kept;
 mod known;
+mod measured;
 mod memberships;
 mod replicas;
 mod rotation;
