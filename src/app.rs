@@ -290,13 +290,14 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
 /// Returns what memory needs, where no other process changes what it holds.
 async fn allowance(config: &Config, store: &Store) -> Result<Option<Allowance>, BoxError> {
     let alone = !store.is_shared() || config.coherence.single_process;
-    let Some(settings) = config.memory().filter(|_| alone) else {
+    if !alone {
         return Ok(None);
-    };
+    }
     let alone = store.hold_alone().await.map_err(|source| NotOpened {
         key: "coherence.single_process",
         source,
     })?;
+    let settings = config.memory();
     Ok(Some(Allowance { settings, alone }))
 }
 

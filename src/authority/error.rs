@@ -92,11 +92,14 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            store::Error::Unavailable(_) | store::Error::Uncertain(_) => {
+                Self::Unavailable(Box::new(error))
+            }
             store::Error::Conflict(_)
             | store::Error::Corrupt { .. }
             | store::Error::Driver(_)
             | store::Error::Migrate(_)
+            | store::Error::Held(_)
             | store::Error::Open(_) => Self::Internal(Box::new(error)),
         }
     }

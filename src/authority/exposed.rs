@@ -77,6 +77,8 @@ impl Authority {
         let mut found = found.filter(|(_, found)| found.secret_id == proven.secret);
         let found = found.next();
         let Some((record, _)) = found.filter(|found| is_good(found, &value, now)) else {
+            // Who ended it may not have waited to the end yet.
+            self.settled(tx.close(&[], &[], now).await).await?;
             return Ok(());
         };
         let (token, reason) = (record.token, RevokeReason::Compromised);

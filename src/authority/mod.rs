@@ -169,7 +169,7 @@ impl Authority {
         let drawn: [u8; 16] = entropy::bytes(&*entropy)?;
         let waits = memory.as_ref().is_some_and(|memory| memory.alone.may_end());
         if waits {
-            replica::outlast(&store, clock.now(), reload_period).await?;
+            replica::outlast(&store).await?;
         }
         store.insert_head(&base62::encode(&drawn, 22)).await?;
         let head = store.get_head().await?;
@@ -313,7 +313,7 @@ impl Authority {
                 Ok(self.see(revision))
             }
             Err(error) => {
-                if matches!(error, store::Error::Unavailable(_)) {
+                if matches!(error, store::Error::Uncertain(_)) {
                     self.coherence.doubt();
                 }
                 Err(error.into())

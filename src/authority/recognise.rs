@@ -150,8 +150,7 @@ impl Authority {
 
     /// As [`renew`](Self::renew), for what is in memory, which is read anew.
     pub(super) fn renew_kept(&self, value: &AnyValue, kept: &Kept) {
-        if !self.upgrades.has(kept.secret_id) {
-            self.renew(value.secret(), kept.into());
+        if self.renews(value.secret(), kept.into()) {
             self.coherence.forget(value);
         }
     }
@@ -166,9 +165,12 @@ impl Authority {
     /// Remembers a good secret's fingerprint under the current key, in place of an older
     /// one's.
     pub(super) fn renew(&self, secret: &Secret, proof: Proof<'_>) {
-        if !self.upgrades.has(proof.secret_id) {
-            self.upgrade(proof, self.fingerprint_of(secret));
-        }
+        self.renews(secret, proof);
+    }
+
+    /// As [`renew`](Self::renew); returns whether it is to be written now.
+    fn renews(&self, secret: &Secret, proof: Proof<'_>) -> bool {
+        !self.upgrades.has(proof.secret_id) && self.upgrade(proof, self.fingerprint_of(secret))
     }
 }
 

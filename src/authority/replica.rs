@@ -52,10 +52,13 @@ impl Replica {
 
 /// Waits until a process that did not take its leave can't answer from memory any more,
 /// should there be one. This process holds the store alone already.
-pub(super) async fn outlast(store: &Store, now: Timestamp, period: Duration) -> Result<(), Error> {
-    let live = now.saturating_sub(period.saturating_mul(PERIODS));
+pub(super) async fn outlast(store: &Store) -> Result<(), Error> {
+    // Whenever it was seen last: clocks differ, and who takes its leave has no row.
+    let ever = Timestamp::MAX.saturating_sub(Duration::MAX);
     let mut tx = store.snapshot().await?;
-    if !tx.list_replicas_seen_since(live).await?.is_empty() {
+    let others = tx.list_replicas_seen_since(ever).await?;
+    drop(tx);
+    if !others.is_empty() {
         tracing::info!(
             seconds = coherence::LASTS.as_secs(),
             "another process did not take its leave: waiting until it answers from memory no more"

@@ -173,6 +173,8 @@ impl Authority {
         // call is done is true all the same.
         let outcome = done.outcome.as_deref();
         let outcome = outcome.and_then(|outcome| serde_json::from_str(outcome).ok());
+        // Who did it may not have waited to the end yet.
+        self.coherence.catch_up(done.number).await;
         match outcome {
             Some(outcome) => Ok((outcome, self.revision(done.number))),
             None => Err(Error::RequestDone(done)),

@@ -165,8 +165,8 @@ impl Authority {
     }
 
     /// Remembers a verified row's fingerprint, to be written; never in place of one
-    /// under a later key, which another replica made.
-    pub(super) fn upgrade(&self, proof: Proof<'_>, fingerprint: (KeyId, Fingerprint)) {
+    /// under a later key, which another replica made. Returns whether there was room.
+    pub(super) fn upgrade(&self, proof: Proof<'_>, fingerprint: (KeyId, Fingerprint)) -> bool {
         let replaced = proof.fingerprint.map(|(key, _)| key.clone());
         let later = |key: &KeyId| key.name() > fingerprint.0.name();
         let stage = if replaced.as_ref().is_some_and(later) {
@@ -179,9 +179,11 @@ impl Authority {
             replaced,
             stage,
         };
-        if !self.upgrades.remember(proof.secret_id, upgrade) {
+        let room = self.upgrades.remember(proof.secret_id, upgrade);
+        if !room {
             self.counters.upgrades_dropped.add(1);
             self.flush_wanted.notify_one();
         }
+        room
     }
 }

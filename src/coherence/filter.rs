@@ -91,7 +91,10 @@ impl Filter {
 
     /// Returns whether there may be a value of the key.
     pub(super) fn may_have(&self, digest: u64) -> bool {
-        !self.is_complete() || self.read(digest).is_none_or(|part| part.contains(&digest))
+        // Whether all are there is asked while none can go: else what is dropped meanwhile
+        // would seem to be unknown.
+        let part = self.read(digest);
+        part.is_none_or(|part| part.contains(&digest) || !self.is_complete())
     }
 
     /// Says that all keys are there.

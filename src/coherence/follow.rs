@@ -1,9 +1,10 @@
 //! Follows the log of changes: a mutation is told to be done once memory has applied it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lease::{BEAT, since_boot};
+use super::lease::{BEAT, LASTS, since_boot};
 use super::memory::Memory;
 use super::source::Source;
 use super::{Coherence, Failure};
@@ -88,27 +89,47 @@ impl<S: Source> Coherence<S> {
         };
         let mut told = false;
         loop {
-            match self.begin(memory).await {
+            if memory.lease.is_given_up() {
+                return std::future::pending().await;
+            }
+            let failure = match self.begin(memory).await {
                 Ok(()) => {
                     told = false;
-                    self.hold_on(memory).await;
+                    self.hold_on(memory).await.err()
                 }
-                Err(failure) => {
-                    // What stays wrong is told once.
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(
-                            error = &failure as &dyn std::error::Error,
-                            "memory can't be used: answers come from the store"
-                        );
-                    }
-                    tokio::time::sleep(AGAIN).await;
-                }
+                Err(failure) => Some(failure),
+            };
+            let Some(failure) = failure else {
+                continue;
+            };
+            if memory.lease.is_given_up() {
+                continue;
             }
+            memory.distrust(&self.counters);
+            // What stays wrong is told once.
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    error = &failure as &dyn std::error::Error,
+                    "memory can't be used: answers come from the database"
+                );
+            }
+            if failure.is_anothers() {
+                // It must not go on to write what the other has in memory: the process ends.
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 
-    /// Lasts until memory was dropped, or may have to be: then it is.
-    async fn hold_on(&self, memory: &Memory<S::Hold>) {
+    /// Lasts until memory was dropped, or may have to be. Meanwhile it loads which values
+    /// there are, and asks again and again whether the store is held, and for its log.
+    async fn hold_on(&self, memory: &Memory<S::Hold>) -> Result<(), Failure> {
+        let mut loading = pin!(async {
+            if !memory.filter.is_complete() {
+                self.load(memory).await?;
+            }
+            std::future::pending::<Result<(), Failure>>().await
+        });
         loop {
             let beat = async {
                 if memory.lease.may_end() {
@@ -118,17 +139,12 @@ impl<S: Source> Coherence<S> {
                 }
             };
             tokio::select! {
-                () = memory.dropped.notified() => return,
+                () = memory.dropped.notified() => return Ok(()),
+                failed = &mut loading => return failed,
                 () = beat => {
-                    if let Err(error) = self.beat(memory).await {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "the database is not held alone: answers come from it"
-                        );
-                        memory.lease.end();
-                        memory.distrust(&self.counters);
-                        return;
-                    }
+                    self.beat(memory).await.inspect_err(|_| memory.lease.end())?;
+                    let head = self.store.head().await?;
+                    self.catch_up(head.number).await;
                 }
             }
         }
@@ -137,11 +153,21 @@ impl<S: Source> Coherence<S> {
     /// Asks whether the store is still held, or holds it anew.
     async fn beat(&self, memory: &Memory<S::Hold>) -> Result<(), store::Error> {
         let mut place = memory.lease.hold.lock().await;
+        if memory.lease.is_given_up() {
+            return Ok(());
+        }
         let asked = since_boot();
         // Gone, should this not come to its end.
         let mut hold = match place.take() {
             Some(hold) => hold,
-            None => self.store.hold().await?,
+            None => {
+                // Another may have changed what is in memory, and may not know yet that it
+                // does not hold the store any more.
+                memory.distrust(&self.counters);
+                let hold = self.store.hold().await?;
+                tokio::time::sleep(LASTS).await;
+                hold
+            }
         };
         S::beat(&mut hold).await?;
         *place = Some(hold);
@@ -155,13 +181,11 @@ impl<S: Source> Coherence<S> {
         }
         if !memory.is_trusted() {
             let _one = memory.following.lock().await;
-            let head = self.store.head().await?;
+            // Not the last that is seen: a commit of unknown outcome may be under way.
+            let head = self.store.settled_head().await?;
             memory.trust(head.number, &self.counters);
         }
-        if memory.filter.is_complete() {
-            return Ok(());
-        }
-        self.load(memory).await
+        Ok(())
     }
 
     /// Loads which values there are, in one snapshot. What is created later is added as

@@ -55,12 +55,25 @@ struct Known {
     tenant: Arc<Interned<Tenant>>,
     version: Version,
     grants: HashMap<(Box<str>, Holder), Arc<Grant>>,
-    /// The bytes that it takes, about.
+    /// The bytes that it takes without its grants, about.
     bytes: usize,
 }
 
 /// A user in the tenants that it is known in.
 type OfUser = Vec<(TenantId, Arc<Interned<Owner>>)>;
+
+impl Known {
+    fn all_bytes(&self) -> usize {
+        let grants = self.grants.iter();
+        let grants = grants.map(|((scopes, _), grant)| bytes_of_grant(scopes, grant));
+        self.bytes + grants.sum::<usize>()
+    }
+}
+
+/// Returns the bytes that a grant takes, about, with what finds it.
+fn bytes_of_grant(scopes: &str, grant: &Grant) -> usize {
+    size_of::<Grant>() + scopes.len() + grant.effective.len() * 64 + 64
+}
 
 /// All that records share now.
 #[derive(Debug, Default)]
@@ -68,15 +81,16 @@ pub(super) struct Interner {
     tenants: HashMap<TenantId, Known>,
     owners: HashMap<UserId, OfUser>,
     keys: Vec<Arc<KeyId>>,
-    /// How many owners there are.
-    count: usize,
-    /// When there are so many, those are looked for that nobody shares any more.
+    /// When all takes so many bytes, what nobody shares any more is looked for.
     look_at: usize,
     bytes: usize,
 }
 
-/// The owners and tenants that there are at least when unused ones are looked for.
-const LOOK_AT: usize = 1024;
+/// The bytes that all takes at least when what is unused is looked for.
+const LOOK_AT: usize = 1024 * 1024;
+/// The grants of a tenant that are shared, at most; each takes some kilobytes where a catalog
+/// is large, and who may create tokens can think of as many as there are sets of scopes.
+const GRANTS: usize = 4096;
 
 fn bytes_of(catalog: &Catalog) -> usize {
     let scopes = catalog.scopes.iter().map(|(name, scope)| {
@@ -147,11 +161,11 @@ impl Interner {
             Arc::clone(grant)
         } else {
             let effective = known.tenant.catalog.effective(&token.scopes, by.1);
-            let bytes = size_of::<Grant>() + by.0.len() + effective.len() * 64 + 64;
-            known.bytes += bytes;
-            self.bytes += bytes;
             let grant = Arc::new(Grant { effective });
-            known.grants.insert(by, Arc::clone(&grant));
+            if known.grants.len() < GRANTS {
+                self.bytes += bytes_of_grant(&by.0, &grant);
+                known.grants.insert(by, Arc::clone(&grant));
+            }
             grant
         };
         Some(Shared {
@@ -175,10 +189,8 @@ impl Interner {
         if let Some(place) = place {
             let (_, gone) = of_user.swap_remove(place);
             self.bytes -= bytes_of_owner(&gone);
-            self.count -= 1;
         }
         self.bytes += bytes_of_owner(&new);
-        self.count += 1;
         let new = Arc::new(Interned::new(new));
         of_user.push((tenant_id.clone(), Arc::clone(&new)));
         new
@@ -198,7 +210,6 @@ impl Interner {
         for (_, owner) in self.owners.remove(&user_id).unwrap_or_default() {
             owner.mark();
             self.bytes -= bytes_of_owner(&owner);
-            self.count -= 1;
         }
     }
 
@@ -212,7 +223,6 @@ impl Interner {
             let (_, owner) = of_user.swap_remove(place);
             owner.mark();
             self.bytes -= bytes_of_owner(&owner);
-            self.count -= 1;
         }
         if of_user.is_empty() {
             self.owners.remove(&user_id);
@@ -223,7 +233,7 @@ impl Interner {
     pub(super) fn forget_tenant(&mut self, tenant_id: &TenantId) {
         if let Some(known) = self.tenants.remove(tenant_id) {
             known.tenant.mark();
-            self.bytes -= known.bytes;
+            self.bytes -= known.all_bytes();
         }
     }
 
@@ -240,13 +250,12 @@ impl Interner {
 
     /// Drops what no record shares any more, once there may be much of it.
     pub(super) fn tidy(&mut self) {
-        if self.count + self.tenants.len() < self.look_at.max(LOOK_AT) {
+        if self.bytes < self.look_at.max(LOOK_AT) {
             return;
         }
-        let (mut bytes, mut count) = (0, 0);
+        let mut bytes = 0;
         self.owners.retain(|_, of_user| {
             of_user.retain(|(_, owner)| Arc::strong_count(owner) > 1);
-            count += of_user.len();
             bytes += of_user
                 .iter()
                 .map(|(_, o)| bytes_of_owner(o))
@@ -257,11 +266,11 @@ impl Interner {
             // Grants of which there are no records any more are made anew when there are.
             known.grants.retain(|_, grant| Arc::strong_count(grant) > 1);
             let used = Arc::strong_count(&known.tenant) > 1;
-            bytes += if used { known.bytes } else { 0 };
+            bytes += if used { known.all_bytes() } else { 0 };
             used
         });
-        (self.bytes, self.count) = (bytes, count);
-        self.look_at = (self.count + self.tenants.len()) * 2;
+        self.bytes = bytes;
+        self.look_at = self.bytes * 2;
     }
 }
 

@@ -1,6 +1,6 @@
 //! For how long this process may take it that no other changes what it has in memory.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -16,6 +16,8 @@ pub const LASTS: Duration = Duration::from_secs(3);
 pub(super) struct Lease<H> {
     /// Nothing where it was lost, and is to be had anew.
     pub(super) hold: Mutex<Option<H>>,
+    /// Whether it was given up for good.
+    given_up: AtomicBool,
     /// In milliseconds of [`since_boot`]; at the end of time where nobody can take it away.
     until: AtomicU64,
 }
@@ -25,6 +27,7 @@ impl<H> Lease<H> {
     pub(super) fn new(hold: H, may_end: bool, begun: Duration) -> Self {
         let lease = Self {
             hold: Mutex::new(Some(hold)),
+            given_up: AtomicBool::new(false),
             until: AtomicU64::new(u64::MAX),
         };
         if may_end {
@@ -41,12 +44,23 @@ impl<H> Lease<H> {
     /// Returns whether it lasts now.
     pub(super) fn lasts(&self) -> bool {
         let until = self.until.load(Ordering::Acquire);
-        until == u64::MAX || millis(since_boot()) < until
+        let lasts = until == u64::MAX || millis(since_boot()) < until;
+        lasts && !self.is_given_up()
     }
 
     /// Lets it last from when it was asked for.
     pub(super) fn renew(&self, asked: Duration) {
         self.until.store(millis(asked + LASTS), Ordering::Release);
+    }
+
+    /// Ends it for good.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+
+    /// Returns whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
     }
 
     /// Ends it.
@@ -87,5 +101,7 @@ mod tests {
         assert!(!lease.lasts());
         let for_ever = Lease::new((), false, Duration::ZERO);
         assert!(for_ever.lasts() && !for_ever.may_end());
+        for_ever.give_up();
+        assert!(!for_ever.lasts());
     }
 }

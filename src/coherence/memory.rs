@@ -293,6 +293,12 @@ impl<H> Memory<H> {
         }
     }
 
+    /// Forgets a value's records, so that they are read anew.
+    pub(super) fn forget(&self, wanted: &ValueKey) {
+        let _state = self.lock();
+        self.records.remove(self.digests.of(wanted));
+    }
+
     /// Notes that there is a value.
     pub(super) fn add_to_filter(&self, key: &ValueKey) {
         if let ValueKey::Hint(hint) = key {
@@ -392,7 +398,8 @@ impl<H> Batch<'_, H> {
                 interner.add_catalog(&tenant_id, standing, version, catalog);
             }
         }
-        for (key, wanted) in std::mem::take(&mut self.wanted) {
+        // What is not told yet stays, for who clears up after a panic.
+        while let Some((key, wanted)) = self.wanted.last().cloned() {
             let of_key = |(known, _): &mut Found| known.key == wanted;
             let read: Vec<Found> = found.extract_if(.., of_key).collect();
             let many = read.len();
@@ -410,6 +417,7 @@ impl<H> Batch<'_, H> {
                 } else {
                     state.tell(key, &Ok(kept.into()));
                 }
+                self.wanted.pop();
                 continue;
             }
             // One that only bcrypt judges would be read again for each value all the same.
@@ -421,6 +429,7 @@ impl<H> Batch<'_, H> {
                 (0..evicted).for_each(|_| counters.evictions.tick(Eviction::Room));
             }
             state.tell(key, &Ok(kept.into()));
+            self.wanted.pop();
         }
         state.interner.tidy();
     }

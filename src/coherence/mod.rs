@@ -54,8 +54,8 @@ pub struct Settings {
 /// What memory needs to be used at all.
 #[derive(Debug)]
 pub struct Allowance {
-    /// How much it may take.
-    pub settings: Settings,
+    /// How much it may take; nothing where it is not to be used all the same.
+    pub settings: Option<Settings>,
     /// What keeps other processes from changing what it holds.
     pub alone: Alone,
 }
@@ -80,6 +80,14 @@ impl Failure {
         match self {
             Self::Store(error) => matches!(**error, store::Error::Unavailable(_)),
             Self::Abandoned | Self::Contended => true,
+        }
+    }
+
+    /// Returns whether another process holds the store alone.
+    fn is_anothers(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(**error, store::Error::Held(_)),
+            Self::Abandoned | Self::Contended => false,
         }
     }
 }
@@ -113,6 +121,8 @@ pub struct Coherence<S: Source = Store> {
     /// Where the store is waited for: its connections stay with the runtime that made them.
     runtime: Handle,
     memory: Option<Memory<S::Hold>>,
+    /// What keeps other processes away where memory is not used.
+    kept_away: tokio::sync::Mutex<Option<S::Hold>>,
     counters: Counters,
 }
 
@@ -123,7 +133,16 @@ impl Coherence {
     /// Starts to follow a store whose head was read just now, and that was held alone
     /// before. Without an allowance, memory is not used.
     pub fn start(store: Arc<Store>, head: ChangeNumber, allowance: Option<Allowance>) -> Self {
-        let memory = allowance.map(|Allowance { settings, alone }| {
+        let Some(Allowance { settings, alone }) = allowance else {
+            return Self::with(store, None);
+        };
+        let Some(settings) = settings else {
+            return Self {
+                kept_away: Some(alone).into(),
+                ..Self::with(store, None)
+            };
+        };
+        let memory = {
             let capacity = Capacity {
                 bytes: settings.bytes,
                 records: settings.records.unwrap_or(usize::MAX),
@@ -132,14 +151,17 @@ impl Coherence {
             // Until its first beat it is not known since when it is held.
             let lease = Lease::new(alone, may_end, Duration::ZERO);
             Memory::new(capacity, head, lease)
-        });
-        Self::with(store, memory)
+        };
+        Self::with(store, Some(memory))
     }
 
     /// Gives the store up, for other processes to hold.
     pub async fn release(&self) {
+        if let Some(alone) = self.kept_away.lock().await.take() {
+            alone.release().await;
+        }
         if let Some(memory) = &self.memory {
-            memory.lease.end();
+            memory.lease.give_up();
             if let Some(alone) = memory.lease.hold.lock().await.take() {
                 alone.release().await;
             }
@@ -153,6 +175,7 @@ impl<S: Source> Coherence<S> {
             store,
             runtime: Handle::current(),
             memory,
+            kept_away: None.into(),
             counters: Counters::default(),
         }
     }
@@ -352,7 +375,7 @@ impl<S: Source> Coherence<S> {
             AnyValue::Foreign(value) => memory.hints_of(value).unwrap_or_default(),
         };
         for key in keys {
-            memory.records.remove(memory.digests.of(&key));
+            memory.forget(&key);
         }
     }
 }

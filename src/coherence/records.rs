@@ -168,9 +168,10 @@ impl Records {
             if used && self.is_full(others) && left > 0 || !self.is_full(others) {
                 hand.ring.push_back((key, added));
             } else {
-                self.bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
-                map.remove(&key);
-                evicted += 1;
+                if let Some(entry) = map.remove(&key) {
+                    self.bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
+                    evicted += 1;
+                }
             }
         }
         evicted

@@ -25,6 +25,9 @@ pub trait Source: Send + Sync + 'static {
     /// Reads the log's head.
     fn head(&self) -> impl Future<Output = Result<Revision, Error>> + Send;
 
+    /// Reads the log's head once nothing that was begun can change it any more.
+    fn settled_head(&self) -> impl Future<Output = Result<Revision, Error>> + Send;
+
     /// Reads what is known of some lookups, without catalogs.
     fn by_lookups(
         &self,
@@ -90,6 +93,10 @@ impl Source for Store {
 
     async fn head(&self) -> Result<Revision, Error> {
         self.get_head().await
+    }
+
+    async fn settled_head(&self) -> Result<Revision, Error> {
+        self.begin().await?.lock_head().await
     }
 
     async fn by_lookups(&self, lookups: &[Lookup]) -> Result<Vec<(Known, Verifier)>, Error> {

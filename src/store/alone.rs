@@ -61,7 +61,7 @@ impl Store {
                 let patience = Some(pool.options().get_acquire_timeout());
                 let session = answered(patience, Session::begin(&options)).instrument(span);
                 let session = self.db.counters.told(session.await)?.ok_or_else(|| {
-                    Error::Open(String::from(
+                    Error::Held(String::from(
                         "another process holds the database alone, as coherence.single_process \
                          has it do: ask that process over gRPC (grpcurl, or a client), or stop it \
                          first. Several processes share a database where it is false for each",
@@ -80,7 +80,11 @@ impl Store {
 impl Session {
     /// Connects and takes the lock; returns none where another session has it.
     async fn begin(options: &PgConnectOptions) -> Result<Option<Self>, sqlx::Error> {
-        let options = options.clone().application_name(APPLICATION);
+        let options = options
+            .clone()
+            .application_name(APPLICATION)
+            // Of a process that is cut off the server keeps the lock no longer.
+            .options([("idle_session_timeout", "10s")]);
         let mut connection = options.connect().await?;
         let taken = "SELECT pg_try_advisory_lock($1), pg_backend_pid()";
         let taken = sqlx::query_as(taken).bind(LOCK).fetch_one(&mut connection);

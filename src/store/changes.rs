@@ -27,6 +27,13 @@ const TAKE_NUMBER: &str = "
      WHERE singleton = 1
     RETURNING incarnation, number";
 
+/// Waits for whoever has taken a number and has not committed yet.
+const LOCK_HEAD: &str = "
+    UPDATE log_head
+       SET number = number
+     WHERE singleton = 1
+    RETURNING incarnation, number";
+
 const INSERT_CHANGE: &str = "
     INSERT INTO changes (number, position, kind, tenant_id, user_id, token_id, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -58,6 +65,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_head", INSERT_HEAD),
     ("get_head", GET_HEAD),
     ("take_number", TAKE_NUMBER),
+    ("lock_head", LOCK_HEAD),
     ("insert_change", INSERT_CHANGE),
     ("insert_epoch", INSERT_EPOCH),
     ("stamp_token", STAMP_TOKEN),
@@ -187,6 +195,15 @@ impl Tx {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
+    /// Returns the last revision once no other transaction is about to take a number.
+    pub async fn lock_head(&mut self) -> Result<Revision, Error> {
+        let row = fetch_optional!(self.inner, HeadRow, LOCK_HEAD)?;
+        row.map(Revision::from).ok_or(Error::Corrupt {
+            table: "log_head",
+            column: "singleton",
+        })
+    }
+
     /// Takes the next number, logs the changes under it, stamps the epochs and
     /// the created tokens with it, and commits: the closing group, with nothing
     /// after it. Without a change or an epoch no number is taken. On an error the outcome is
@@ -270,7 +287,11 @@ impl Tx {
     /// Commits; what was only written before has happened now.
     async fn commit(self) -> Result<(), Error> {
         let counters = Arc::clone(&self.inner.counters);
-        self.inner.commit().await?;
+        let committed = self.inner.commit().await;
+        committed.map_err(|error| match error {
+            Error::Unavailable(_) => Error::Uncertain(Box::new(error)),
+            certain => certain,
+        })?;
         counters.audit_events.add(self.events);
         Ok(())
     }

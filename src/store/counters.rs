@@ -34,10 +34,12 @@ impl Fault {
     fn of(error: &Error) -> Self {
         match error {
             Error::Conflict(_) => Self::Conflict,
-            Error::Unavailable(_) => Self::Unavailable,
-            Error::Corrupt { .. } | Error::Driver(_) | Error::Migrate(_) | Error::Open(_) => {
-                Self::Refused
-            }
+            Error::Unavailable(_) | Error::Uncertain(_) => Self::Unavailable,
+            Error::Corrupt { .. }
+            | Error::Driver(_)
+            | Error::Migrate(_)
+            | Error::Held(_)
+            | Error::Open(_) => Self::Refused,
         }
     }
 }

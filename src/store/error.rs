@@ -18,12 +18,18 @@ pub enum Error {
     /// asked may be asked again.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
+    /// The same, when it was told to commit: nobody knows whether it did.
+    #[error("the database is unavailable, and may have committed")]
+    Uncertain(#[source] Box<Error>),
     /// The database refused a statement: a fault of this program or its schema.
     #[error("the database refused a statement")]
     Driver(#[source] sqlx::Error),
     /// The migrations could not be applied.
     #[error("the schema could not be migrated")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// Another process holds the database alone; in words for a person.
+    #[error("{0}")]
+    Held(String),
     /// The database can't be opened, for a reason to be read by a person.
     #[error("{0}")]
     Open(String),

@@ -41,10 +41,13 @@ async fn measured(backend: Backend, words: &[&str]) -> Value {
 
 /// Returns the report; before it stands how far it has come.
 fn json(said: &str) -> Value {
-    let (_, report) = said
-        .split_once("\n{\n")
+    // What tells how far it has come is another stream, before it or after.
+    let begins = said
+        .find("{\n")
         .unwrap_or_else(|| panic!("no report in {said}"));
-    serde_json::from_str(&format!("{{{report}")).unwrap_or_else(|error| panic!("{error}: {said}"))
+    let mut reports = serde_json::Deserializer::from_str(&said[begins..]).into_iter();
+    let report = reports.next().unwrap();
+    report.unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
 fn url(database: &Database) -> String {

@@ -13,6 +13,10 @@ renders where one fails. Each message says what to set.
 {{- if and $embedded (gt (int .Values.replicas) 1) -}}
 {{- fail "SQLite is for one pod: set replicas=1, or database.kind=postgres." -}}
 {{- end -}}
+{{- $single := .Values.config.coherence.single_process -}}
+{{- if and $single (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
+{{- fail "config.coherence.single_process is for one pod: set replicas=1 and autoscaling.enabled=false, or leave it out." -}}
+{{- end -}}
 {{- if and $embedded .Values.database.existingSecret -}}
 {{- fail "database.existingSecret is PostgreSQL's URL, but database.kind is sqlite: set database.kind=postgres, or leave the Secret out." -}}
 {{- end -}}

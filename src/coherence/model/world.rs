@@ -390,6 +390,10 @@ impl Source for Sim {
         self.look(World::head).await
     }
 
+    async fn settled_head(&self) -> Result<Revision, Error> {
+        self.look(World::head).await
+    }
+
     async fn by_lookups(&self, lookups: &[Lookup]) -> Result<Vec<(Known, Verifier)>, Error> {
         let known = |world: &World, lookup: &Lookup| {
             let (record, verifier, catalog) = world.find(lookup)?;

@@ -22,7 +22,7 @@ const END: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 
 fn is_refused(held: Result<Alone, Error>) -> bool {
     match held {
-        Err(Error::Open(why)) => why.contains("coherence.single_process"),
+        Err(Error::Held(why)) => why.contains("coherence.single_process"),
         other => panic!("not refused: {other:?}"),
     }
 }

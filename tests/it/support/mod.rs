@@ -34,7 +34,9 @@ pub(crate) use program::Program;
 pub(crate) use provider::{Answer, Provider, SigningKey};
 pub(crate) use relay::Relay;
 pub(crate) use rows::Reader;
-pub(crate) use server::{Member, Replica, Tenant, TestServer, catalog, self_service, shared};
+pub(crate) use server::{
+    Member, Replica, Tenant, TestServer, catalog, self_service, shared, without_memory,
+};
 
 /// Makes of each `async fn name(backend: Backend)` the tests `name::sqlite` and
 /// `name::postgres`. One that is not listed is dead code, which fails the build.

@@ -407,6 +407,11 @@ fn remember(database: &Database, config: &mut Config) {
     }
 }
 
+/// Configures a server that answers from the database alone.
+pub(crate) fn without_memory(config: &mut Config) {
+    config.coherence.memory_mib = 0;
+}
+
 /// Configures a server that shares its database with others.
 pub(crate) fn shared(config: &mut Config) {
     config.coherence.single_process = false;

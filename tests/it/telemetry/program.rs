@@ -46,6 +46,7 @@ async fn the_last_spans_are_sent_at_the_end() {
     let environment = [
         ("TOKEN_AUTHORITY_TELEMETRY__OTLP_ENDPOINT", collector.url()),
         ("TOKEN_AUTHORITY_TELEMETRY__SAMPLE_RATIO", "0.0".to_owned()),
+        ("TOKEN_AUTHORITY_COHERENCE__MEMORY_MIB", "0".to_owned()),
     ];
     let (program, url) = serve(temporary.path(), &environment);
     call_and_stop(program, url, temporary.path()).await;

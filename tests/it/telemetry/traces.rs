@@ -5,7 +5,9 @@ use tonic::Request;
 
 use crate::support::tokens::{id, own_id, wanted};
 use crate::support::traces::{Collector, Exported, Traces, tree};
-use crate::support::{Actor, Backend, TestServer, both_backends, refused, self_service};
+use crate::support::{
+    Actor, Backend, TestServer, both_backends, refused, self_service, without_memory,
+};
 
 both_backends!(
     a_read_is_traced_below_its_caller,
@@ -58,7 +60,7 @@ fn introspect(value: &str) -> pb::IntrospectRequest {
 async fn a_read_is_traced_below_its_caller(backend: Backend) {
     let collector = Collector::start();
     let traces = Traces::to(&collector.url(), |_| {});
-    let t = TestServer::start(backend).await;
+    let t = TestServer::start_with(backend, without_memory).await;
     let acme = t.tenant("acme", self_service()).await;
     let resources = t.resource_server().await;
     let call = traced(resources.call(introspect(acme.admin.value())), true);
@@ -98,7 +100,7 @@ async fn a_read_is_traced_below_its_caller(backend: Backend) {
 async fn a_mutation_is_traced_below_its_caller(backend: Backend) {
     let collector = Collector::start();
     let traces = Traces::to(&collector.url(), |_| {});
-    let t = TestServer::start(backend).await;
+    let t = TestServer::start_with(backend, without_memory).await;
     let acme = t.tenant("acme", self_service()).await;
     let call = traced(acme.admin.call(wanted("laptop", &["read"])), true);
     acme.admin.tokens().create_token(call).await.unwrap();
@@ -127,7 +129,7 @@ async fn a_mutation_is_traced_below_its_caller(backend: Backend) {
 async fn a_batch_is_traced_below_its_caller(backend: Backend) {
     let collector = Collector::start();
     let traces = Traces::to(&collector.url(), |_| {});
-    let t = TestServer::start(backend).await;
+    let t = TestServer::start_with(backend, without_memory).await;
     let acme = t.tenant("acme", self_service()).await;
     let resources = t.resource_server().await;
     let good = introspect(acme.admin.value());
@@ -165,7 +167,7 @@ async fn a_batch_is_traced_below_its_caller(backend: Backend) {
 async fn a_failure_is_told_by_its_reason(backend: Backend) {
     let collector = Collector::start();
     let traces = Traces::to(&collector.url(), |_| {});
-    let mut t = TestServer::start(backend).await;
+    let mut t = TestServer::start_with(backend, without_memory).await;
     t.expect_alarms();
     let acme = t.tenant("acme", self_service()).await;
     let get = async |token_id: &str| {
@@ -217,7 +219,7 @@ async fn what_the_caller_does_not_sample_is_not_exported(backend: Backend) {
     };
     let collector = Collector::start();
     let all = Traces::to(&collector.url(), |_| {});
-    let mut t = TestServer::start(backend).await;
+    let mut t = TestServer::start_with(backend, without_memory).await;
     call(&t.operator(), false).await;
     // What was to come of it has come when what began later is there.
     let call_of_another = t.operator().call(pb::WhoAmIRequest {});
@@ -232,7 +234,7 @@ async fn what_the_caller_does_not_sample_is_not_exported(backend: Backend) {
 
     let collector = Collector::start();
     let none = Traces::to(&collector.url(), |settings| settings.sample_ratio = 0.0);
-    let t = TestServer::start(backend).await;
+    let t = TestServer::start_with(backend, without_memory).await;
     let operator = t.operator();
     let untraced = operator.call(pb::WhoAmIRequest {});
     operator.me().who_am_i(untraced).await.unwrap();
@@ -248,7 +250,7 @@ async fn what_is_no_call_is_not_traced(backend: Backend) {
     use tonic_health::pb::health_client::HealthClient;
     let collector = Collector::start();
     let traces = Traces::to(&collector.url(), |_| {});
-    let mut t = TestServer::start(backend).await;
+    let mut t = TestServer::start_with(backend, without_memory).await;
     let mut health = HealthClient::new(t.operator().channel());
     let check = traced(Request::new(HealthCheckRequest::default()), true);
     health.check(check).await.unwrap();
@@ -262,7 +264,7 @@ async fn what_is_no_call_is_not_traced(backend: Backend) {
 async fn the_audit_log_names_the_trace_that_is_exported(backend: Backend) {
     let collector = Collector::start();
     let traces = Traces::to(&collector.url(), |_| {});
-    let t = TestServer::start(backend).await;
+    let t = TestServer::start_with(backend, without_memory).await;
     let acme = t.tenant("acme", self_service()).await;
     let created = acme.admin.create(wanted("laptop", &["read"])).await;
     let request = pb::ListAuditEventsRequest {
