@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the rows of the budget of docs/performance.md as Markdown, on SQLite and on a throw-away
-# PostgreSQL; a few minutes. scripts/bench.sh ROW… prints these rows alone; BENCH_DATABASES="sqlite"
+# PostgreSQL; a quarter of an hour. scripts/bench.sh ROW… prints these rows alone; BENCH_DATABASES="sqlite"
 # leaves the other out; BENCH_PROFILE=release measures another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -100,10 +100,11 @@ impl Authority {
         made: impl Fn(&Answer<'_>) -> R,
     ) -> Option<(Outcome, R)> {
         let (asked, min_revision) = check(caller, command).ok()?;
-        if min_revision.is_some_and(|least| !self.reflects(&least)) {
-            return None;
-        }
-        self.judge_at_once(&asked, ChangeNumber(0), &made)
+        let least = match min_revision {
+            None => ChangeNumber(0),
+            Some(least) => self.reflects(&least).then_some(least.number)?,
+        };
+        self.judge_at_once(&asked, least, &made)
     }
 
     /// Counts what an introspection came to.

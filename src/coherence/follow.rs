@@ -158,16 +158,15 @@ impl<S: Source> Coherence<S> {
         }
         let asked = since_boot();
         // Gone, should this not come to its end.
-        let mut hold = match place.take() {
-            Some(hold) => hold,
-            None => {
-                // Another may have changed what is in memory, and may not know yet that it
-                // does not hold the store any more.
-                memory.distrust(&self.counters);
-                let hold = self.store.hold().await?;
-                tokio::time::sleep(LASTS).await;
-                hold
-            }
+        let mut hold = if let Some(hold) = place.take() {
+            hold
+        } else {
+            // Another may have changed what is in memory, and may not know yet that it does
+            // not hold the store any more.
+            memory.distrust(&self.counters);
+            let hold = self.store.hold().await?;
+            tokio::time::sleep(LASTS).await;
+            hold
         };
         S::beat(&mut hold).await?;
         *place = Some(hold);

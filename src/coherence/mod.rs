@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 pub use self::counters::{Counters, Eviction, Recall};
 pub use self::kept::{Grant, Kept, Owner, Tenant};
@@ -302,8 +303,9 @@ impl<S: Source> Coherence<S> {
         let (tell, told) = oneshot::channel();
         if memory.want(wanted, tell, READERS, &self.counters) {
             let reading = Arc::clone(self);
-            self.runtime
-                .spawn(async move { reading.read_wanted().await });
+            // In the trace of who asked first; who joins finds nothing of it in its own.
+            let reading = async move { reading.read_wanted().await };
+            self.runtime.spawn(reading.in_current_span());
         }
         told.await.unwrap_or(Err(Failure::Abandoned))
     }
@@ -361,7 +363,8 @@ impl<S: Source> Coherence<S> {
             return Ok(work.await);
         }
         // Who goes has nobody wait for it.
-        let done = AbortOnDropHandle::new(self.runtime.spawn(work)).await;
+        let done = self.runtime.spawn(work.in_current_span());
+        let done = AbortOnDropHandle::new(done).await;
         done.map_err(|_| Failure::Abandoned)
     }
 

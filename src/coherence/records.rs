@@ -167,11 +167,9 @@ impl Records {
             let used = entry.used.swap(false, Ordering::Relaxed);
             if used && self.is_full(others) && left > 0 || !self.is_full(others) {
                 hand.ring.push_back((key, added));
-            } else {
-                if let Some(entry) = map.remove(&key) {
-                    self.bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
-                    evicted += 1;
-                }
+            } else if let Some(entry) = map.remove(&key) {
+                self.bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
+                evicted += 1;
             }
         }
         evicted

@@ -288,9 +288,12 @@ impl Tx {
     async fn commit(self) -> Result<(), Error> {
         let counters = Arc::clone(&self.inner.counters);
         let committed = self.inner.commit().await;
-        committed.map_err(|error| match error {
-            Error::Unavailable(_) => Error::Uncertain(Box::new(error)),
-            certain => certain,
+        committed.map_err(|error| {
+            if matches!(error, Error::Unavailable(_)) {
+                Error::Uncertain(Box::new(error))
+            } else {
+                error
+            }
         })?;
         counters.audit_events.add(self.events);
         Ok(())

@@ -19,7 +19,7 @@ fn number(count: usize) -> u64 {
 pub(super) const ROWS: &[Metric] = &[
     Metric::counter(
         "token_authority_memory_recalls",
-        "Presented values, callers' among them, by where what is known of them came from",
+        "Presented values, callers' among them, by where what is known of them came from; of a call that memory answers in part, those that it knew count twice",
         &[super::label::<Recall>("from")],
         |sources, samples| {
             let recalls = &counters(sources).recalls;
