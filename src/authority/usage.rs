@@ -14,6 +14,8 @@ use crate::domain::token::Use;
 
 /// The tokens whose use is remembered, at most.
 const MOST: usize = 65_536;
+/// The tokens that are remembered when each is noted seldom.
+const MANY: usize = 4096;
 /// The parts that the memory is divided into, each under a lock of its own.
 const SHARDS: usize = 16;
 /// The rows of a transaction, at most.
@@ -46,6 +48,11 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Uses {
+    /// Returns whether so many tokens are in use that each is noted seldom.
+    fn are_many(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= MANY
+    }
+
     /// Returns the part that a token is in. An id's last bits are random.
     fn shard(&self, token_id: TokenId) -> MutexGuard<'_, Shard> {
         let [.., last] = *token_id.uuid().as_bytes();
@@ -106,19 +113,19 @@ impl Uses {
 impl Authority {
     /// Notes that a token was found active. Of those by one caller from one address within
     /// a second, the first is noted: the others would only have cores wait for each other.
+    /// Where many tokens are in use, within a minute: what is noted must be written.
     pub(super) fn note_use(&self, kept: &Kept, use_: Use) {
+        let grain = if self.uses.are_many() { 60 } else { 1 };
         let mut hasher = DefaultHasher::new();
-        (use_.at.parts().0, use_.by, use_.address).hash(&mut hasher);
+        let moment = use_.at.parts().0 / grain;
+        (moment, use_.by, use_.address).hash(&mut hasher);
         if !kept.is_new_use(hasher.finish()) {
             return;
         }
         match self.uses.note(kept.token_id, use_) {
             Noted::Kept => {}
             Noted::HalfFull => self.flush_wanted.notify_one(),
-            Noted::Dropped => {
-                self.counters.uses_dropped.add(1);
-                self.flush_wanted.notify_one();
-            }
+            Noted::Dropped => self.counters.uses_dropped.add(1),
         }
     }
 

@@ -69,7 +69,11 @@ impl RequestId {
 
     /// Puts the id into a response's headers.
     pub(super) fn stamp(self, headers: &mut HeaderMap) {
-        headers.insert(HEADER, self.0);
+        let mut id = self.0;
+        // Each is another: in the peers' tables of headers it would only push out those that
+        // come again (RFC 7541, section 6.2.3: never indexed).
+        id.set_sensitive(true);
+        headers.insert(HEADER, id);
     }
 }
 
