@@ -18,7 +18,7 @@
 //! | [`fetch`] | the keys of OIDC providers, over HTTP |
 //! | [`tally`], [`call_span`] | what is counted in, and where lines of the log belong, on every floor but the lowest |
 //! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs and traces |
-//! | [`bench`] | the measurement: servers of its own, load, figures |
+//! | [`mod@bench`] | the measurement: servers of its own, load, figures |
 //! | [`cli`] | the command line |
 //!
 //! The same noun has the same file name on every floor: `tokens`, `users`,

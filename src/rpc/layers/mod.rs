@@ -2,7 +2,7 @@
 //! right: it gets its id, its span, a guard against panics; a browser's is refused;
 //! it gets its deadline; how it ended is told. One layer and not six, so that the order is read in one
 //! place and a call costs one allocation. An introspection that memory answers needs none of
-//! what is for those that wait, and goes a [short way](at_once). Knows nothing about callers.
+//! what is for those that wait, and goes a short way (`at_once`). Knows nothing about callers.
 
 mod at_once;
 mod calls;
