@@ -214,7 +214,8 @@ impl Questions {
             Asked::Bad(_) => (0, sum_of(&[])),
         };
         // What varies comes last, where fields are in their order.
-        if let Some((fixed, [0x82, 0x01, ..])) = answer.split_at_checked(length)
+        if let Some((fixed, [0x82, 0x01, revision, rest @ ..])) = answer.split_at_checked(length)
+            && let Some([0x8a, 0x01, ..]) = rest.get(usize::from(*revision)..)
             && sum_of(fixed) == sum
         {
             return Ok(());
