@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::counters::Unauthenticated;
-use super::recognise::{AtOnce, Proof};
+use super::recognise::Recalled;
 use super::sessions::Vouched;
 use super::{Authority, Error};
 use crate::coherence::Kept;
@@ -322,23 +322,12 @@ impl Authority {
 
     /// Returns who presents a value, if memory can tell.
     fn recall_caller(&self, value: &AnyValue) -> Option<Result<Arc<Caller>, Unauthenticated>> {
-        let inactive = |reason| Some(Err(Unauthenticated::Inactive(reason)));
         let recalled = self.coherence.recall(value, |_, kept| {
-            match self.recognise_at_once(value, kept) {
-                AtOnce::Open => None,
-                AtOnce::Nobodys(reason) => inactive(reason),
-                AtOnce::Is(at, by_older) => {
-                    let (kept, now) = (*kept.get(at)?, self.clock.now());
-                    if by_older {
-                        self.renew_kept(value, kept);
-                    }
-                    if !kept.is_over(now) {
-                        return Some(self.judge_kept_caller(value, kept, now));
-                    }
-                    // What is not noted yet is to be written down.
-                    let noted = kept.reused;
-                    noted.then_some(Err(Unauthenticated::Inactive(Inactive::ValueEnded)))
-                }
+            let now = self.clock.now();
+            match self.recalled(value, kept, now) {
+                Recalled::Good(kept) => Some(self.judge_kept_caller(value, kept, now)),
+                Recalled::Worthless(reason) => Some(Err(Unauthenticated::Inactive(reason))),
+                Recalled::Open => None,
             }
         });
         recalled.flatten()
@@ -350,13 +339,10 @@ impl Authority {
     ) -> Result<Result<Arc<Caller>, Unauthenticated>, Error> {
         let inactive = |reason| Ok(Err(Unauthenticated::Inactive(reason)));
         let (_, kept) = self.read(value).await?;
-        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
-        let at = match self.recognise(None, value, &proofs).await? {
-            Ok(at) => at,
+        let kept = match self.recognise_read(None, value, &kept).await? {
+            Ok(kept) => kept,
             Err(reason) => return inactive(reason),
         };
-        let kept = kept.get(at);
-        let kept = kept.ok_or_else(|| Error::internal("a value that is none of its candidates"))?;
         let now = self.clock.now();
         if kept.is_over(now) {
             self.note_ended_use(value, kept, None, None).await;

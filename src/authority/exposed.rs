@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 
 use super::access::Rpc;
 use super::counters::SecurityEvent;
-use super::recognise::{AtOnce, Proof, candidates_in};
+use super::recognise::{AtOnce, candidates_in};
 use super::scene::lost_row;
 use super::{Authority, Error, OpenCall};
 use crate::domain::audit::{Act, Origin};
@@ -114,9 +114,8 @@ impl Authority {
             return Ok(None);
         }
         let (_, kept) = self.read(value).await?;
-        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
-        let at = match self.recognise(None, value, &proofs).await {
-            Ok(Ok(at)) => at,
+        let kept = match self.recognise_read(None, value, &kept).await {
+            Ok(Ok(kept)) => kept,
             Ok(Err(_)) => return Ok(None),
             // Only a known lookup or hint comes so far: it is told as the bound of all.
             Err(Error::HashingBusy { retry_after }) => {
@@ -124,8 +123,6 @@ impl Authority {
             }
             Err(error) => return Err(error),
         };
-        let kept = kept.get(at);
-        let kept = kept.ok_or_else(|| Error::internal("a value that is none of its candidates"))?;
         let now = self.clock.now();
         if kept.is_over(now) {
             self.note_ended_use(value, kept, None, None).await;

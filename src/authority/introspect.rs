@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::counters::Outcome;
-use super::recognise::{AtOnce, Proof};
+use super::recognise::Recalled;
 use super::{Authority, Caller, Error};
 use crate::coherence::Kept;
 use crate::domain::bounds;
@@ -158,21 +158,10 @@ impl Authority {
         made: &impl Fn(&Answer<'_>) -> R,
     ) -> Option<Came<R>> {
         let now = self.clock.now();
-        match self.recognise_at_once(value, kept) {
-            AtOnce::Open => None,
-            AtOnce::Nobodys(reason) => Some(self.inactive(reason, number, now, made)),
-            AtOnce::Is(at, by_older) => {
-                let kept = *kept.get(at)?;
-                if by_older {
-                    self.renew_kept(value, kept);
-                }
-                if !kept.is_over(now) {
-                    return Some(self.judge_kept(asked, value, kept, number, now, made));
-                }
-                // What is not noted yet is to be written down.
-                let noted = kept.reused;
-                noted.then(|| self.inactive(Inactive::ValueEnded, number, now, made))
-            }
+        match self.recalled(value, kept, now) {
+            Recalled::Good(kept) => Some(self.judge_kept(asked, value, kept, number, now, made)),
+            Recalled::Worthless(reason) => Some(self.inactive(reason, number, now, made)),
+            Recalled::Open => None,
         }
     }
 
@@ -184,25 +173,21 @@ impl Authority {
         made: &impl Fn(&Answer<'_>) -> R,
     ) -> Result<Came<R>, Error> {
         let (number, kept) = self.read(value).await?;
-        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
         let bound = asked.caller.bound_to();
-        let recognised = self.recognise(bound, value, &proofs).await?;
+        let recognised = self.recognise_read(bound, value, &kept).await?;
         // Not before: a hash may have waited for its turn, and an end have passed.
         let now = self.clock.now();
         let reason = match recognised {
             Err(reason) => reason,
-            Ok(at) => match kept.get(at) {
-                None => return Err(Error::internal("a value that is none of its candidates")),
-                Some(kept) if kept.is_over(now) => {
-                    // Who asks for another tenant is not named in this one's log.
-                    let bound = bound.is_none_or(|bound| bound == kept.tenant_id());
-                    let by = bound.then_some(asked.caller);
-                    let address = asked.client_address.filter(|_| bound);
-                    self.note_ended_use(value, kept, by, address).await;
-                    Inactive::ValueEnded
-                }
-                Some(kept) => return Ok(self.judge_kept(asked, value, kept, number, now, made)),
-            },
+            Ok(kept) if kept.is_over(now) => {
+                // Who asks for another tenant is not named in this one's log.
+                let bound = bound.is_none_or(|bound| bound == kept.tenant_id());
+                let by = bound.then_some(asked.caller);
+                let address = asked.client_address.filter(|_| bound);
+                self.note_ended_use(value, kept, by, address).await;
+                Inactive::ValueEnded
+            }
+            Ok(kept) => return Ok(self.judge_kept(asked, value, kept, number, now, made)),
         };
         Ok(self.inactive(reason, number, now, made))
     }

@@ -331,10 +331,15 @@ impl Authority {
         &self.coherence
     }
 
+    /// Remembers that a number is committed.
+    fn see_number(&self, number: ChangeNumber) {
+        self.seen.fetch_max(number.0, Ordering::AcqRel);
+    }
+
     /// Remembers that a revision is committed, and returns it.
     fn see(&self, revision: Revision) -> Revision {
         if revision.incarnation == self.incarnation {
-            self.seen.fetch_max(revision.number.0, Ordering::AcqRel);
+            self.see_number(revision.number);
         }
         revision
     }

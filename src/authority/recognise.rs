@@ -1,13 +1,12 @@
 //! Whose value was presented: which of those that it may be verifies it.
 
-use std::sync::atomic::Ordering;
-
 use super::{Authority, Error};
 use crate::coherence::{Failure, Kept, Read};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::foreign::AnyValue;
 use crate::domain::ids::{SecretId, TenantId};
 use crate::domain::introspection::{Inactive, Record, Verifier};
+use crate::domain::time::Timestamp;
 use crate::domain::value::Secret;
 use crate::store::{Found, Tx};
 
@@ -72,6 +71,16 @@ pub(super) enum AtOnce {
     /// It is nobody's.
     Nobodys(Inactive),
     /// That is for bcrypt to say.
+    Open,
+}
+
+/// What memory makes of a presented value.
+pub(super) enum Recalled<'a> {
+    /// It is this one's, and not over.
+    Good(&'a Kept),
+    /// It is worth nothing.
+    Worthless(Inactive),
+    /// That is not for memory to say.
     Open,
 }
 
@@ -149,22 +158,67 @@ impl Authority {
     }
 
     /// As [`renew`](Self::renew), for what is in memory, which is read anew.
-    pub(super) fn renew_kept(&self, value: &AnyValue, kept: &Kept) {
+    fn renew_kept(&self, value: &AnyValue, kept: &Kept) {
         if self.renews(value.secret(), kept.into()) {
             self.coherence.forget(value);
+        }
+    }
+
+    /// Returns what memory makes of a value, whose records may be these.
+    pub(super) fn recalled<'a>(
+        &self,
+        value: &AnyValue,
+        kept: &[&'a Kept],
+        now: Timestamp,
+    ) -> Recalled<'a> {
+        let (at, by_older) = match self.recognise_at_once(value, kept) {
+            AtOnce::Is(at, by_older) => (at, by_older),
+            AtOnce::Nobodys(reason) => return Recalled::Worthless(reason),
+            AtOnce::Open => return Recalled::Open,
+        };
+        let Some(kept) = kept.get(at).copied() else {
+            return Recalled::Open;
+        };
+        if by_older {
+            self.renew_kept(value, kept);
+        }
+        if !kept.is_over(now) {
+            Recalled::Good(kept)
+        } else if kept.reused {
+            Recalled::Worthless(Inactive::ValueEnded)
+        } else {
+            // What is not noted yet is to be written down.
+            Recalled::Open
         }
     }
 
     /// Reads what a presented value may be, and as of when.
     pub(super) async fn read(&self, value: &AnyValue) -> Result<Read, Error> {
         let (number, kept) = self.coherence.read(value).await?;
-        self.seen.fetch_max(number.0, Ordering::AcqRel);
+        self.see_number(number);
         Ok((number, kept))
+    }
+
+    /// As [`recognise`](Self::recognise), of what was read; returns the value's own.
+    pub(super) async fn recognise_read<'a>(
+        &self,
+        bound: Option<&TenantId>,
+        value: &AnyValue,
+        kept: &'a [Kept],
+    ) -> Result<Result<&'a Kept, Inactive>, Error> {
+        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
+        let at = match self.recognise(bound, value, &proofs).await? {
+            Ok(at) => at,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let kept = kept.get(at);
+        let none = || Error::internal("a value that is none of its candidates");
+        kept.map(Ok).ok_or_else(none)
     }
 
     /// Remembers a good secret's fingerprint under the current key, in place of an older
     /// one's.
-    pub(super) fn renew(&self, secret: &Secret, proof: Proof<'_>) {
+    fn renew(&self, secret: &Secret, proof: Proof<'_>) {
         self.renews(secret, proof);
     }
 

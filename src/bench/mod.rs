@@ -27,11 +27,11 @@ pub use report::Report;
 pub use scenario::run;
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
     /// The load that the flags describe, beside the no-op's.
     Load,
-    /// Hot tokens against the no-op of the same layout.
+    /// Hot tokens against the no-op of the same runtimes.
     P1,
     /// Hot tokens against the no-op of one runtime for all threads.
     P2,
@@ -39,7 +39,7 @@ pub enum Scenario {
     P3,
     /// Tokens in no memory against a bare read of the store.
     P4,
-    /// What a token takes in memory.
+    /// What a token takes in memory, of a million.
     P5,
     /// Until each token has been introspected after a restart.
     P6,
@@ -47,13 +47,13 @@ pub enum Scenario {
     P8,
     /// Hot tokens with one call in a hundred traced, against none.
     P9,
-    /// Hot tokens of many against of few; a late page of a list against the first.
+    /// Hot tokens of a million against of a thousand; a late page of a list against the first.
     P10,
     /// Hot tokens beside values that are none.
     Flood,
     /// A million hot tokens: memory, start and calls.
     Million,
-    /// Instructions of a hot introspection, and of a call that does nothing.
+    /// Instructions of a hot introspection, and of a call that does nothing; needs valgrind.
     Instructions,
 }
 

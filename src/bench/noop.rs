@@ -18,11 +18,11 @@ use crate::pb;
 use crate::pb::introspection_service_server::{IntrospectionService, IntrospectionServiceServer};
 
 /// How the threads that serve are laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Layout {
     /// A runtime for each core.
     PerCore,
-    /// One for all: tonic's own default.
+    /// One for all.
     Shared,
 }
 

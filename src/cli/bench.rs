@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 use super::output::table;
 use super::progress::Progress;
 use super::{print, tell};
@@ -19,7 +17,7 @@ use crate::bench::{self, Creates, Elsewhere, Layout, Noop, Report, Scenario, Set
 pub(super) struct Arguments {
     /// What: a row of the budget in docs/performance.md, or the load that the flags describe
     #[arg(value_enum, default_value = "load")]
-    scenario: Named,
+    scenario: Scenario,
     /// A server that runs already, in plain text: the load that the flags describe, from
     /// the client's side alone
     #[arg(long, requires_all = ["token_file", "values_file"],
@@ -84,7 +82,7 @@ pub(super) struct Arguments {
     rounds: Option<usize>,
     /// How the threads that serve are laid out, the server's and the no-op's
     #[arg(long, value_enum, default_value = "per-core")]
-    runtime: NamedLayout,
+    runtime: Layout,
     /// How many threads the no-op has; as many as there are cores without
     #[arg(long)]
     cores: Option<usize>,
@@ -109,58 +107,11 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Args)]
 pub(super) struct NoopArguments {
     #[arg(long, value_enum)]
-    layout: NamedLayout,
+    layout: Layout,
     #[arg(long)]
     cores: usize,
     #[arg(long)]
     answer: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Named {
-    /// The load that the flags describe, beside the no-op's
-    Load,
-    /// Hot tokens against the no-op of the same runtimes
-    P1,
-    /// Hot tokens against the no-op of one runtime for all threads
-    P2,
-    /// Hot tokens, 100 in a call
-    P3,
-    /// Tokens in no memory against a bare read of the store
-    P4,
-    /// What a token takes in memory, of a million
-    P5,
-    /// Until each token has been introspected after a restart
-    P6,
-    /// Hot tokens at half load while tokens are created, against without
-    P8,
-    /// Hot tokens with one call in a hundred traced, against none
-    P9,
-    /// Hot tokens of a million against of a thousand; a late page of a list against the first
-    P10,
-    /// Hot tokens beside values that are none
-    Flood,
-    /// A million hot tokens: memory, start and calls
-    Million,
-    /// Instructions of a hot introspection, and of a call that does nothing; needs valgrind
-    Instructions,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum NamedLayout {
-    /// A runtime for each core
-    PerCore,
-    /// One for all
-    Shared,
-}
-
-impl From<NamedLayout> for Layout {
-    fn from(named: NamedLayout) -> Self {
-        match named {
-            NamedLayout::PerCore => Self::PerCore,
-            NamedLayout::Shared => Self::Shared,
-        }
-    }
 }
 
 impl Arguments {
@@ -183,21 +134,7 @@ impl Arguments {
 
     fn settings(self) -> Settings {
         Settings {
-            scenario: match self.scenario {
-                Named::Load => Scenario::Load,
-                Named::P1 => Scenario::P1,
-                Named::P2 => Scenario::P2,
-                Named::P3 => Scenario::P3,
-                Named::P4 => Scenario::P4,
-                Named::P5 => Scenario::P5,
-                Named::P6 => Scenario::P6,
-                Named::P8 => Scenario::P8,
-                Named::P9 => Scenario::P9,
-                Named::P10 => Scenario::P10,
-                Named::Flood => Scenario::Flood,
-                Named::Million => Scenario::Million,
-                Named::Instructions => Scenario::Instructions,
-            },
+            scenario: self.scenario,
             elsewhere: match (self.address, self.token_file, self.values_file) {
                 (Some(address), Some(token_file), Some(values_file)) => Some(Elsewhere {
                     address,
@@ -224,7 +161,7 @@ impl Arguments {
             revokes_per_second: self.revokes_per_second,
             duration: self.duration,
             rounds: self.rounds,
-            layout: self.runtime.into(),
+            layout: self.runtime,
             cores: self.cores.unwrap_or_else(cores),
             directory: self.directory,
             database_url_file: self.database_url_file,
@@ -237,7 +174,7 @@ impl NoopArguments {
     /// Serves until the process ends.
     pub(super) fn run(self) -> Result<(), BoxError> {
         let noop = Noop {
-            layout: self.layout.into(),
+            layout: self.layout,
             cores: self.cores,
             answer: self.answer,
         };

@@ -178,20 +178,15 @@ impl Interner {
 
     fn owner(&mut self, tenant_id: &TenantId, owner: &token::Owner) -> Arc<Interned<Owner>> {
         let new = owner_of(owner);
-        let of_user = self.owners.entry(owner.user_id).or_default();
-        let place = of_user.iter().position(|(of, _)| of == tenant_id);
-        if let Some((_, known)) = place.and_then(|place| of_user.get(place)) {
-            if ***known == new {
-                return Arc::clone(known);
-            }
-            known.mark();
+        let mut of_user = self.owners.get(&owner.user_id).into_iter().flatten();
+        let known = of_user.find(|(of, known)| of == tenant_id && ***known == new);
+        if let Some((_, known)) = known {
+            return Arc::clone(known);
         }
-        if let Some(place) = place {
-            let (_, gone) = of_user.swap_remove(place);
-            self.bytes -= bytes_of_owner(&gone);
-        }
+        self.forget_member(tenant_id, owner.user_id);
         self.bytes += bytes_of_owner(&new);
         let new = Arc::new(Interned::new(new));
+        let of_user = self.owners.entry(owner.user_id).or_default();
         of_user.push((tenant_id.clone(), Arc::clone(&new)));
         new
     }

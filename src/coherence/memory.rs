@@ -236,33 +236,27 @@ impl<H> Memory<H> {
     }
 
     /// Applies what the log says up to a number: afterwards nothing in memory is older.
-    /// Returns false, and drops everything, where numbers are missing.
-    pub(super) fn apply(
-        &self,
-        changes: &[Logged],
-        upto: ChangeNumber,
-        counters: &Counters,
-    ) -> bool {
+    /// Drops everything where numbers are missing.
+    pub(super) fn apply(&self, changes: &[Logged], upto: ChangeNumber, counters: &Counters) {
         let mut state = self.lock();
         let mut last = self.applied();
         for logged in changes {
             let next = ChangeNumber(last.0 + 1);
             if logged.number != last && logged.number != next || logged.number > upto {
                 self.drop_in(&mut state, upto, counters);
-                return false;
+                return;
             }
             last = logged.number;
             self.apply_one(&mut state, logged, counters);
         }
         if last != upto {
             self.drop_in(&mut state, upto, counters);
-            return false;
+            return;
         }
         counters
             .applied
             .add(u64::try_from(changes.len()).unwrap_or_default());
         self.applied.store(upto.0, Ordering::Release);
-        true
     }
 
     fn apply_one(&self, state: &mut State, logged: &Logged, counters: &Counters) {

@@ -252,11 +252,7 @@ impl<S: Source> Coherence<S> {
             return self.read_apart(value).await;
         };
         let since = memory.applied();
-        let wanted = match value {
-            AnyValue::Native(value) => Some(vec![ValueKey::Lookup(value.lookup().clone())]),
-            AnyValue::Foreign(value) => memory.hints_of(value),
-        };
-        let Some(wanted) = wanted else {
+        let Some(wanted) = memory.keys_of(value) else {
             return self.read_apart(value).await;
         };
         let mut told = Vec::with_capacity(wanted.len());
@@ -373,17 +369,21 @@ impl<S: Source> Coherence<S> {
         let Some(memory) = &self.memory else {
             return;
         };
-        let keys = match value {
-            AnyValue::Native(value) => vec![ValueKey::Lookup(value.lookup().clone())],
-            AnyValue::Foreign(value) => memory.hints_of(value).unwrap_or_default(),
-        };
-        for key in keys {
+        for key in memory.keys_of(value).unwrap_or_default() {
             memory.forget(&key);
         }
     }
 }
 
 impl<H> Memory<H> {
+    /// Returns what a value may be found by; `None` before all hints are known.
+    fn keys_of(&self, value: &AnyValue) -> Option<Vec<ValueKey>> {
+        match value {
+            AnyValue::Native(value) => Some(vec![ValueKey::Lookup(value.lookup().clone())]),
+            AnyValue::Foreign(value) => self.hints_of(value),
+        }
+    }
+
     /// Returns the hints that a foreign value may be found by; `None` before all are known.
     fn hints_of(&self, value: &ForeignValue) -> Option<Vec<ValueKey>> {
         if !self.filter.is_complete() {

@@ -133,14 +133,7 @@ pub struct Layered<S> {
     layers: Layers,
 }
 
-impl<S> tower::Service<Request<Body>> for Layered<S>
-where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-{
+impl<S: Serves> tower::Service<Request<Body>> for Layered<S> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;
@@ -154,14 +147,7 @@ where
     }
 }
 
-impl<S> Layered<S>
-where
-    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-{
+impl<S: Serves> Layered<S> {
     /// Answers a call of a connection: at once where it may be and `recall` can, else the
     /// long way.
     pub async fn answer(

@@ -48,7 +48,7 @@ fn request(path: &str, headers: &[(&'static str, &'static str)]) -> Request<Body
 /// Sends a request through the layer to a service.
 async fn serve<F>(
     request: Request<Body>,
-    service: impl FnMut(Request<Body>) -> F + Clone + Send + 'static,
+    service: impl FnMut(Request<Body>) -> F + Clone + Send + Sync + 'static,
 ) -> Response<Body>
 where
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
