@@ -10,6 +10,7 @@ pub(crate) mod chain;
 pub mod convert;
 pub mod cores;
 pub mod error_table;
+mod gathered;
 mod import;
 pub mod incoming;
 pub mod introspection;

@@ -14,6 +14,7 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::cores::{Cores, Given, Load};
+use super::gathered::Gathered;
 use super::incoming::{Arrival, Incoming};
 use super::layers::{Layered, Recall, Serves};
 use super::limits::Limits;
@@ -123,7 +124,7 @@ where
             let core = Arc::clone(&self);
             async move { core.services.answer(&core.recall, request).await }
         });
-        let mut served = pin!(self.http2.serve_connection(stream, service));
+        let mut served = pin!(self.http2.serve_connection(Gathered(stream), service));
         let (ending, cut) = (self.ending.child_token(), self.cut.child_token());
         let mut ending = Seldom::new(ending.cancelled_owned());
         let mut cut = Seldom::new(cut.cancelled_owned());
