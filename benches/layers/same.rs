@@ -8,7 +8,7 @@ use prost::Message as _;
 use prost::bytes::BytesMut;
 use token_authority::pb;
 use token_authority::pb::introspection_service_server::IntrospectionService;
-use token_authority::rpc::layers::{Asked, Recall};
+use token_authority::rpc::layers::{Asked, Fetching, Recall};
 use tonic::body::Body;
 use tonic::{Status, async_trait};
 
@@ -41,6 +41,10 @@ impl Recall for Known {
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
         self.0.encode(answer).ok()
+    }
+
+    fn fetch(&self, _: &Asked<'_>) -> Option<Fetching> {
+        None
     }
 }
 

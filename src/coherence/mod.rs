@@ -40,9 +40,6 @@ use crate::domain::foreign::{AnyValue, ForeignValue, ValueKey};
 use crate::domain::introspection::Record;
 use crate::store::{self, Alone, Store};
 
-/// The tasks that read at once, at most: what comes meanwhile is read together.
-const READERS: usize = 4;
-
 /// How much memory may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -297,7 +294,7 @@ impl<S: Source> Coherence<S> {
     /// Has a value read, with those that others want meanwhile.
     async fn want(self: &Arc<Self>, memory: &Memory<S::Hold>, wanted: &ValueKey) -> Told {
         let (tell, told) = oneshot::channel();
-        if memory.want(wanted, tell, READERS, &self.counters) {
+        if memory.want(wanted, tell, self.store.readers(), &self.counters) {
             let reading = Arc::clone(self);
             // In the trace of who asked first; who joins finds nothing of it in its own.
             let reading = async move { reading.read_wanted().await };

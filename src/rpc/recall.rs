@@ -8,7 +8,7 @@ use prost::bytes::BytesMut;
 
 use super::answer;
 use super::introspection::question;
-use super::layers::{Asked, Recall};
+use super::layers::{Asked, Fetching, Recall};
 use crate::authority::access::{Rpc, may_at_all};
 use crate::authority::counters::Outcome;
 use crate::authority::{Authority, Caller};
@@ -29,6 +29,16 @@ impl Recall for Arc<Authority> {
         }
         asked.note(&caller);
         Some(())
+    }
+
+    fn fetch(&self, asked: &Asked<'_>) -> Option<Fetching> {
+        if asked.rpc != Rpc::Introspect {
+            return None;
+        }
+        let caller = self.authenticate_at_once(asked.credential)?;
+        may_at_all(asked.rpc, &caller).ok()?;
+        let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
+        Some(Box::pin(Authority::fetch(self, &message.token)?))
     }
 }
 

@@ -394,6 +394,10 @@ impl Source for Sim {
         self.look(World::head).await
     }
 
+    fn readers(&self) -> usize {
+        4
+    }
+
     async fn by_lookups(&self, lookups: &[Lookup]) -> Result<Vec<(Known, Verifier)>, Error> {
         let known = |world: &World, lookup: &Lookup| {
             let (record, verifier, catalog) = world.find(lookup)?;

@@ -1,6 +1,7 @@
 //! What is answered at once, and what goes the long way unharmed.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http_body::Body as _;
@@ -8,8 +9,10 @@ use proptest::prelude::*;
 use tonic::Status;
 use tower::Layer as _;
 use tower::service_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
+use crate::call_span::Sampling;
 use crate::rpc::Limits;
 use crate::rpc::layers::{Calls, Layered, Method as Called};
 use crate::rpc::testing::{Always, hook};
@@ -48,19 +51,34 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// Memory that knows what is asked as `known`, and answers in its words.
-struct Memory;
+/// Memory that knows what is asked as `known`, and answers in its words. What is asked as
+/// `later` it knows once that was fetched.
+#[derive(Default)]
+struct Memory(Arc<AtomicBool>);
 
 impl Recall for Memory {
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         assert_ne!(asked.message.as_ref(), b"panic");
         answer.extend_from_slice(b"half an answer");
-        if asked.message.as_ref() != b"known" {
+        let fetched = self.0.load(Ordering::Relaxed);
+        if asked.message.as_ref() != b"known" && !fetched {
             return None;
         }
         answer.truncate(PREFIX);
         answer.extend_from_slice(asked.credential.as_bytes());
         Some(())
+    }
+
+    fn fetch(&self, asked: &Asked<'_>) -> Option<Fetching> {
+        let fetched = Arc::clone(&self.0);
+        match asked.message.as_ref() {
+            b"later" => Some(Box::pin(async move {
+                tokio::time::sleep(FETCHED / 2).await;
+                fetched.store(true, Ordering::Relaxed);
+            })),
+            b"never" => Some(Box::pin(std::future::pending())),
+            _ => None,
+        }
     }
 }
 
@@ -103,7 +121,7 @@ async fn send(
             Ok(Response::new(Body::empty()))
         }
     }));
-    let Ok(response) = services.answer(&Memory, request).await;
+    let Ok(response) = services.answer(&Memory::default(), request).await;
     let seen = seen.lock().unwrap().clone();
     (response, seen, calls)
 }
@@ -202,6 +220,29 @@ async fn what_memory_does_not_know_goes_the_long_way_whole() {
     ] {
         assert_eq!(goes_the_long_way(request(pieces)).await, whole);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_memory_is_soon_to_know_is_waited_for_but_not_for_long() {
+    const LATER: &[u8] = b"\0\0\0\0\x05later";
+    const NEVER: &[u8] = b"\0\0\0\0\x05never";
+    // Whoever listens to everything elsewhere, these calls are not told of.
+    let sampling = Sampling {
+        all: false,
+        draw: Box::new(|| false),
+    };
+    let subscriber = tracing_subscriber::registry().with(sampling);
+    let _default = tracing::subscriber::set_default(subscriber);
+    is_answered_at_once(request(Pieces::of([Some(LATER)]))).await;
+    assert_eq!(
+        goes_the_long_way(request(Pieces::of([Some(NEVER)]))).await,
+        NEVER
+    );
+    // Its deadline would be counted from too late.
+    let mut impatient = request(Pieces::of([Some(LATER)]));
+    let timeout = HeaderValue::from_static("100m");
+    impatient.headers_mut().insert("grpc-timeout", timeout);
+    assert_eq!(goes_the_long_way(impatient).await, LATER);
 }
 
 #[tokio::test]
