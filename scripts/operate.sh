@@ -19,12 +19,13 @@ helm version >/dev/null 2>&1 || {
   echo "operate: missing: helm (python3 -m venv .tools && scripts/fetch-helm.sh)" >&2
   exit 1
 }
-if [[ -z ${TOKEN_AUTHORITY:-} ]]; then
+name=$1
+shift
+# Pods have the program of their image.
+if [[ -z ${TOKEN_AUTHORITY:-} && $name != pod ]]; then
   TOKEN_AUTHORITY=$PWD/target/dist/token-authority
   [[ -x $TOKEN_AUTHORITY ]] || cargo build --locked --profile dist
 fi
-export TOKEN_AUTHORITY
+export TOKEN_AUTHORITY=${TOKEN_AUTHORITY:-}
 
-name=$1
-shift
 exec "$tools/bin/python3" -B "scripts/operate/$name.py" "$@"

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import math
 import pathlib
 import random
 import sys
@@ -131,6 +132,8 @@ class Load:
         self.counts = collections.Counter()
         self.failures, self.wrong = [], []
         self.slowest = 0.0
+        # When the first call began that failed.
+        self.first_failure = math.inf
         self.ending = False
         self.random = random.Random(1)
 
@@ -185,6 +188,7 @@ class Load:
             )
         except grpc.aio.AioRpcError as error:
             self.failures.append(f"{error.code().name}: {error.details()}")
+            self.first_failure = min(self.first_failure, begun)
             return
         ended = time.monotonic()
         self.slowest = max(self.slowest, ended - begun)

@@ -135,7 +135,7 @@ async def story(stage, bare):
     ]
     product = Product(servers[0].address, operator_token(stage.directory / holders[0].name))
     address, admin = envoy(stage, servers, bare)
-    kept = product.create(address, 20)
+    product.create(address, 20)
     ended = product.create(address, 5)
     for value in ended:
         product.revoke(address, value)

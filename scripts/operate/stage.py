@@ -39,14 +39,14 @@ def require(good, text):
         fail(text)
 
 
-def until(what, condition, patience=PATIENCE):
+def until(what, condition, patience=PATIENCE, said=str):
     """Waits until a condition holds; returns what it came to."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         if found := condition():
             return found
         time.sleep(0.05)
-    fail(f"{what}: not within {patience} seconds")
+    fail(f"{what}: not within {patience} seconds {said()}")
 
 
 def free_ports(count):
