@@ -34,6 +34,8 @@ COPY --from=build --chmod=0444 /ca-certificates.crt /etc/ssl/certs/ca-certificat
 COPY --from=build --chmod=0555 /token-authority /usr/local/bin/token-authority
 # A new volume takes over the owner and mode of what it is mounted on.
 COPY --from=build --chown=65532:65532 /data /var/lib/token-authority
+# For `kubectl exec … token-authority`, on every runtime.
+ENV PATH=/usr/local/bin
 USER 65532:65532
 WORKDIR /var/lib/token-authority
 EXPOSE 50051 9464

@@ -7,6 +7,7 @@ introspect, and tells the server to stop while it is called: what it took must b
 import asyncio
 import http.client
 import os
+import re
 import threading
 import time
 import tomllib
@@ -108,6 +109,21 @@ class Server:
         say(f"{self.name}: helm test introspected: {' '.join(test.log().split())[:160]}")
         test.remove()
 
+    def check_notes(self, postgres):
+        """What the notes after `helm install` say to run in the pod runs there, without a shell."""
+        home = "/var/lib/token-authority"
+        more = ["bootstrap", "--config", "/etc/token-authority/token-authority.toml"]
+        if not postgres:
+            more = ["token", "create", "operator", "--tenant", "authority", "--kind", "service"]
+            more += ["--scope", "authority:operator", "--ttl", "90d", "--address", self.address]
+            more += ["--token-file", f"{home}/data/operator-token"]
+        told = self.podman.run("exec", "--tty", self.pod.main, "token-authority", *more)
+        require(
+            re.search(r"\bta_\w{61}\b", told),
+            f"{self.name}: no operator's token: {told}",
+        )
+        say(f"{self.name}: made an operator's token as the notes say")
+
     def stop(self):
         """Tells it to stop, and wants it to say that every call was answered."""
         self.told = time.monotonic()
@@ -180,6 +196,7 @@ def story(server, operator):
         value for value, answer in zip(made, product.answers(server.address, made)) if not answer
     ]
     require(not inactive, f"{server.name}: {len(inactive)} tokens are gone that it said were made")
+    server.check_notes("postgres" in server.values)
     server.stop()
 
 
