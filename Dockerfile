@@ -6,9 +6,10 @@
 # Where no registry is at hand, `make image` puts a directory in the builder's place:
 # docs/decisions/0022-an-image-of-one-static-binary.md.
 
-ARG BUILDER=docker.io/library/rust:1.95-bookworm
+# Of a mirror, where docker.io is not to be asked.
+ARG REGISTRY=docker.io/library
 
-FROM ${BUILDER} AS build
+FROM ${REGISTRY}/rust:1.95-bookworm AS build
 # What `token_authority_build_info` tells.
 ARG REVISION=unknown
 WORKDIR /src
