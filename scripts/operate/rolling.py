@@ -12,7 +12,7 @@ import urllib.request
 
 import yaml
 
-from callers import Load, Product, operator_token
+from callers import BARE, Load, Product, operator_token
 from stage import (
     PROGRAM,
     ROOT,
@@ -140,7 +140,7 @@ async def story(stage, bare):
     for value in ended:
         product.revoke(address, value)
     to_revoke = product.create(address, 30)
-    load = Load(product, address, RATE)
+    load = Load(product, address, RATE, BARE)
     # Inactive from the first call on.
     load.begun.update(dict.fromkeys(ended, 0.0))
     load.done.update(dict.fromkeys(ended, 0.0))
