@@ -82,7 +82,7 @@ image: ## build the image with buildah, no registry and no daemon needed: target
 image-check: ## run the chart's pods of target/image.tar under podman, as root; a minute
 	scripts/with-postgres.sh scripts/operate.sh pod
 
-rolling-restart: ## restart three replicas behind Envoy under load; no call may fail or be wrong; 2 minutes
+rolling-restart: ## restart three replicas behind Envoy under load and kill one; no call may fail or be wrong; a minute
 	scripts/with-postgres.sh scripts/operate.sh rolling
 
 backup-restore: ## back up and restore both databases, and go through the incidents, by the guide's own lines

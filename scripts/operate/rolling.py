@@ -127,6 +127,15 @@ async def restart_all(servers, load, admin):
         )
 
 
+def crash(server, admin):
+    """Kills a replica, and starts it anew."""
+    server.process.kill()
+    server.process.wait()
+    until("Envoy sees it", lambda: healthy(admin) == REPLICAS - 1)
+    server.start()
+    until("Envoy sees all replicas", lambda: healthy(admin) == REPLICAS)
+
+
 async def story(stage, bare):
     """Goes through it all."""
     servers = replicas(stage)
@@ -153,6 +162,10 @@ async def story(stage, bare):
             if restarts.done():
                 break
         await restarts
+        # What retries are for: a pod that says nothing before it is gone.
+        if not bare:
+            await asyncio.to_thread(crash, servers[0], admin)
+            say(f"{servers[0].name}: killed; {load.summary()}")
         await load.revoke(to_revoke[-1])
         await asyncio.sleep(WATCHED_SECONDS)
     say(load.summary())
