@@ -75,15 +75,18 @@ helm-golden: ## accept what Helm makes of the two worked files of values today
 checkov: ## run checkov on the chart and the Dockerfile, in an environment of its own (35 s to install)
 	scripts/checkov.sh
 
-.PHONY: image image-check rolling-restart backup-restore
+.PHONY: image image-check rolling-restart backup-restore failover
 image: ## build the image with buildah, no registry and no daemon needed: target/image.tar
 	scripts/image.sh
 
 image-check: ## run the chart's pods of target/image.tar under podman, as root; a minute
 	scripts/with-postgres.sh scripts/operate.sh pod
 
-rolling-restart: ## restart three replicas behind Envoy under load; no call may fail or be wrong; 2 minutes
+rolling-restart: ## restart three replicas behind Envoy under load and kill one; no call may fail or be wrong; a minute
 	scripts/with-postgres.sh scripts/operate.sh rolling
 
 backup-restore: ## back up and restore both databases, and go through the incidents, by the guide's own lines
 	scripts/with-postgres.sh scripts/operate.sh backups
+
+failover: ## let PostgreSQL fail over under load, with the guide's settings and without; a minute
+	scripts/with-postgres.sh scripts/operate.sh failover

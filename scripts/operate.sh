@@ -27,5 +27,7 @@ if [[ -z ${TOKEN_AUTHORITY:-} && $name != pod ]]; then
   [[ -x $TOKEN_AUTHORITY ]] || cargo build --locked --profile dist
 fi
 export TOKEN_AUTHORITY=${TOKEN_AUTHORITY:-}
+# Processes that are begun meanwhile are other programs: gRPC has nothing to carry over into them.
+export GRPC_ENABLE_FORK_SUPPORT=0
 
 exec "$tools/bin/python3" -B "scripts/operate/$name.py" "$@"

@@ -121,13 +121,15 @@ class Load:
     for every call that begins after that has returned. Between the two either is right.
     """
 
-    def __init__(self, product, address, rate, connections=4):
+    def __init__(self, product, address, rate, options=(), connections=4):
         self.product, self.address, self.rate, self.connections = (
             product,
             address,
             rate,
             connections,
         )
+        # Channels of one address would share a connection.
+        self.options = [*options, ("grpc.use_local_subchannel_pool", 1)]
         self.begun, self.done = {}, {}
         self.counts = collections.Counter()
         self.failures, self.wrong = [], []
@@ -138,11 +140,8 @@ class Load:
         self.random = random.Random(1)
 
     async def __aenter__(self):
-        # Channels of one address would share a connection.
         self.channels = [
-            grpc.aio.insecure_channel(
-                self.address, options=[*BARE, ("grpc.use_local_subchannel_pool", 1)]
-            )
+            grpc.aio.insecure_channel(self.address, options=self.options)
             for _ in range(self.connections)
         ]
         await asyncio.gather(*(channel.channel_ready() for channel in self.channels))

@@ -18,7 +18,7 @@ import grpc
 from callers import Load, Product, operator_token
 from podman import Podman, a_key
 from stage import Stage, fail, free_ports, is_serving, new_database, rendered, require, say, until
-from wire import forward
+from wire import Way
 
 RATE = 100
 # What a client is told that reached nobody: its call was not taken.
@@ -159,6 +159,8 @@ class Making(threading.Thread):
 async def stop_under_load(server, product):
     """Stops the server while it is called; returns the values that were made meanwhile."""
     making = Making(product, server.address)
+    # With a client as it is: a call that crosses the word that the connection ends was not taken, and is
+    # made again by itself.
     load = Load(product, server.address, RATE)
     async with load:
         await asyncio.sleep(2)
@@ -220,9 +222,11 @@ def main():
         story(Server(podman, "sqlite", "ci/sqlite-values.yaml", {}), of_claim)
         # By a name, on a port of loopback: a container has not the socket's directory.
         url = urllib.parse.urlsplit(new_database("pod"))
-        port = forward(stage, urllib.parse.parse_qs(url.query)["host"][0] + "/.s.PGSQL.5432")
+        way = Way(stage, urllib.parse.parse_qs(url.query)["host"][0] + "/.s.PGSQL.5432")
         secrets = {
-            "authority-database": {"url": f"postgres://{url.username}@localhost:{port}{url.path}"},
+            "authority-database": {
+                "url": f"postgres://{url.username}@localhost:{way.port}{url.path}"
+            },
             "authority-keyring": {"0001.key": a_key()},
         }
         # There is no collector here: traces go nowhere, and nothing may suffer by it.

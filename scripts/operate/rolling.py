@@ -12,7 +12,7 @@ import urllib.request
 
 import yaml
 
-from callers import Load, Product, operator_token
+from callers import BARE, Load, Product, operator_token
 from stage import (
     PROGRAM,
     ROOT,
@@ -127,6 +127,15 @@ async def restart_all(servers, load, admin):
         )
 
 
+def crash(server, admin):
+    """Kills a replica, and starts it anew."""
+    server.process.kill()
+    server.process.wait()
+    until("Envoy sees it", lambda: healthy(admin) == REPLICAS - 1)
+    server.start()
+    until("Envoy sees all replicas", lambda: healthy(admin) == REPLICAS)
+
+
 async def story(stage, bare):
     """Goes through it all."""
     servers = replicas(stage)
@@ -140,7 +149,7 @@ async def story(stage, bare):
     for value in ended:
         product.revoke(address, value)
     to_revoke = product.create(address, 30)
-    load = Load(product, address, RATE)
+    load = Load(product, address, RATE, BARE)
     # Inactive from the first call on.
     load.begun.update(dict.fromkeys(ended, 0.0))
     load.done.update(dict.fromkeys(ended, 0.0))
@@ -153,6 +162,10 @@ async def story(stage, bare):
             if restarts.done():
                 break
         await restarts
+        # What retries are for: a pod that says nothing before it is gone.
+        if not bare:
+            await asyncio.to_thread(crash, servers[0], admin)
+            say(f"{servers[0].name}: killed; {load.summary()}")
         await load.revoke(to_revoke[-1])
         await asyncio.sleep(WATCHED_SECONDS)
     say(load.summary())

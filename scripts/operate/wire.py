@@ -15,20 +15,26 @@ def pump(source, target):
             end.shutdown(socket.SHUT_RDWR)
 
 
-def serve(listener, path):
-    """Takes connections and opens the socket for each."""
-    with contextlib.suppress(OSError):
-        while True:
-            client, _ = listener.accept()
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(path)
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=pump, args=pair, daemon=True).start()
+class Way:
+    """Leads a free port to a socket, until the stage is left. It may come to lead to another."""
 
+    def __init__(self, stage, path):
+        self.path = str(path)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        stage.endings.append(self.listener.close)
+        threading.Thread(target=self.serve, daemon=True).start()
 
-def forward(stage, path):
-    """Leads a free port to the socket, until the stage is left; returns the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    stage.endings.append(listener.close)
-    threading.Thread(target=serve, args=(listener, path), daemon=True).start()
-    return listener.getsockname()[1]
+    def serve(self):
+        """Takes connections and opens the socket for each."""
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                try:
+                    server.connect(self.path)
+                except OSError:
+                    client.close()
+                    continue
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
