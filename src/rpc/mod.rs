@@ -10,6 +10,7 @@ pub(crate) mod chain;
 pub mod convert;
 pub mod cores;
 pub mod error_table;
+pub mod handshake;
 mod import;
 pub mod incoming;
 pub mod introspection;
