@@ -242,3 +242,79 @@ impl AsyncWrite for Wire {
         on_wire!(self, |stream| stream.is_write_vectored())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{AlertDescription, PeerIncompatible, PeerMisbehaved};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    fn tls() -> Tls {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([String::from("a.example")]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key);
+        Tls::new(Arc::new(config.unwrap()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_stalls_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for said in [b"".as_slice(), b"\x16\x03\x01\x02\x00\x01"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(said).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let begin = Instant::now();
+            let accepted = tls().accept(stream).await;
+            assert_eq!(accepted.err(), Some(Failure::Timeout));
+            assert!(begin.elapsed() >= PATIENCE);
+        }
+    }
+
+    #[test]
+    fn an_error_is_named_by_what_it_is() {
+        use rustls::Error;
+        for (error, expected) in [
+            (Error::NoCertificatesPresented, "no_certificate"),
+            (
+                Error::InvalidCertificate(CertificateError::Expired),
+                "expired_certificate",
+            ),
+            (
+                Error::InvalidCertificate(CertificateError::UnknownIssuer),
+                "bad_certificate",
+            ),
+            (
+                Error::AlertReceived(AlertDescription::UnknownCA),
+                "refused_by_client",
+            ),
+            (
+                Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+                "not_tls",
+            ),
+            (
+                Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+                "incompatible",
+            ),
+            (Error::NoApplicationProtocol, "no_http2"),
+            (
+                Error::PeerMisbehaved(PeerMisbehaved::DuplicateEncryptedExtensions),
+                "protocol",
+            ),
+        ] {
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            assert_eq!(Failure::of(&error).name(), expected);
+        }
+        let gone = io::Error::from(io::ErrorKind::UnexpectedEof);
+        assert_eq!(Failure::of(&gone), Failure::Gone);
+    }
+}
