@@ -83,7 +83,7 @@ fn what_is_in_force_can_be_read_again_and_has_no_secret() {
     for line in [
         "# url = \"[redacted]\"",
         "cost = 12             # TOKEN_AUTHORITY_HASHING__COST",
-        "address = \"127.0.0.1:7\"  # --address",
+        "address = \"127.0.0.1:7\"        # --address",
         "queue = 256           # default",
     ] {
         assert!(printed.contains(line), "{line} in {printed}");

@@ -68,14 +68,13 @@ pub enum TlsVersion {
     V1_2,
 }
 
-/// The keys that mean nothing without a certificate.
-const WITH_CERTIFICATE: [&str; 6] = [
+/// The keys that mean nothing without a certificate. Those that have a default are not
+/// among them: a configuration that is printed has them, and can be read again.
+const WITH_CERTIFICATE: [&str; 4] = [
     "tls.certificate_file",
     "tls.key_file",
     "tls.client_ca_file",
     "tls.client_certificates",
-    "tls.minimum_version",
-    "tls.reload_seconds",
 ];
 
 impl Config {
