@@ -9,12 +9,14 @@ pub mod mistakes;
 mod problems;
 mod schema;
 mod sections;
+mod tls;
 mod trusts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -30,12 +32,14 @@ pub use self::sections::{
     Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime, Secret,
     Server, Telemetry, Usage,
 };
+pub use self::tls::{ClientCertificates, Tls, TlsVersion};
 pub use self::trusts::Trust;
 
 use self::given::{Given, Raw};
 use self::schema::{Key, Section};
 use crate::authority::{hasher, sweeper};
 use crate::coherence;
+use crate::domain::time::{Clock, SystemClock};
 use crate::housekeeping::Schedule;
 use crate::rpc;
 
@@ -55,6 +59,8 @@ pub struct Config {
     pub hashing: Hashing,
     /// How much is taken from callers.
     pub limits: Limits,
+    /// TLS on the gRPC port.
+    pub tls: Tls,
     /// What those who watch over the server are told.
     pub ops: Ops,
     /// Answers from memory.
@@ -137,6 +143,7 @@ impl Config {
             keyring: reader.section("keyring"),
             hashing: reader.section("hashing"),
             limits: reader.section("limits"),
+            tls: reader.section("tls"),
             ops: reader.section("ops"),
             coherence: reader.section("coherence"),
             retention: reader.section("retention"),
@@ -151,6 +158,10 @@ impl Config {
         if file_is_whole {
             config.check(purpose, &mut problems);
             config.check_trusts(&mut problems);
+            if purpose == Purpose::Serve {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                config.check_tls(&mut problems, &clock);
+            }
         }
         if problems.is_empty() {
             Ok(config)
@@ -184,6 +195,7 @@ impl Config {
             keyring,
             hashing,
             limits,
+            tls,
             ops,
             coherence,
             retention,
@@ -201,6 +213,7 @@ impl Config {
             Section::of("keyring", keyring),
             Section::of("hashing", hashing),
             Section::of("limits", limits),
+            Section::of("tls", tls),
             Section::of("ops", ops),
             Section::of("coherence", coherence),
             Section::of("retention", retention),
@@ -294,6 +307,7 @@ impl Config {
         let limits = &self.limits;
         rpc::Limits {
             connections: limits.connections,
+            connection_age: Duration::from_secs(self.server.connection_age_seconds),
             streams: limits.streams_per_connection,
             message_bytes: limits.message_bytes,
             batch_message_bytes: limits.batch_message_bytes,

@@ -15,6 +15,7 @@ pub mod introspection;
 pub mod invite;
 pub mod jwk;
 pub mod jwt;
+pub mod peer;
 pub mod policy;
 pub mod principal;
 pub mod reason;

@@ -11,6 +11,7 @@ pub mod convert;
 pub mod cores;
 pub mod error_table;
 mod gathered;
+pub mod handshake;
 mod import;
 pub mod incoming;
 pub mod introspection;

@@ -77,6 +77,8 @@ mod sweeper;
 #[cfg(test)]
 mod telemetry;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod transport;
 #[cfg(test)]
 mod usage;

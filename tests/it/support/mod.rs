@@ -11,6 +11,7 @@ pub(crate) mod invites;
 mod logs;
 mod manage;
 pub(crate) mod ops;
+pub(crate) mod pki;
 mod program;
 mod provider;
 pub(crate) mod raw;
