@@ -18,6 +18,7 @@ use super::incoming::{Arrival, Incoming};
 use super::layers::{Layered, Recall, Serves};
 use super::limits::Limits;
 use super::seldom::Seldom;
+use crate::domain::peer::Peer;
 
 /// How often a silent connection is asked whether it lives, and how long it has to
 /// answer: one whose peer vanished gives up its place.
@@ -119,9 +120,15 @@ where
                 return;
             }
         };
+        let peer: Option<Arc<Peer>> = None;
+        // Once: a certificate stays what it is as long as its connection lasts.
+        let certified = peer.map(|peer| Arc::new(self.recall.certify(&peer)));
         let service = service_fn(|request: Request<Received>| {
-            let core = Arc::clone(&self);
-            async move { core.services.answer(&core.recall, request).await }
+            let (core, certified) = (Arc::clone(&self), certified.clone());
+            async move {
+                let certified = certified.as_ref();
+                core.services.answer(&core.recall, certified, request).await
+            }
         });
         let mut served = pin!(self.http2.serve_connection(stream, service));
         let (ending, cut) = (self.ending.child_token(), self.cut.child_token());
