@@ -302,7 +302,8 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let memory = allowance(config, &store).await?;
     let authority = Authority::start(store, clock, entropy, keyring, reload, hasher, memory)
         .await?
-        .trusting(config.trusts(), Arc::new(Fetcher::default()));
+        .trusting(config.trusts(), Arc::new(Fetcher::default()))
+        .identifying(config.identities());
     authority.warn_of_missing_keys().await?;
     Ok(authority)
 }

@@ -5,6 +5,7 @@ mod check;
 mod document;
 mod file;
 mod given;
+mod identities;
 pub mod mistakes;
 mod problems;
 mod schema;
@@ -27,6 +28,7 @@ pub use self::check::misspelt_variables;
 pub use self::document::markdown;
 pub use self::file::read_text;
 pub use self::given::{Flag, Origin};
+pub use self::identities::Identity;
 pub use self::problems::Problems;
 pub use self::sections::{
     Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime, Secret,
@@ -73,6 +75,9 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The OIDC providers whose sessions are taken, by the names of the trusts.
     pub trusts: BTreeMap<String, Trust>,
+    /// The services that are known by their client certificates, by the names of the
+    /// identities.
+    pub identities: BTreeMap<String, Identity>,
     /// Where each key that was given comes from, by `section.key`.
     origins: BTreeMap<String, Origin>,
 }
@@ -138,6 +143,8 @@ impl Config {
             problems: &mut problems,
         };
         let mut config = Self {
+            // Before the section that they stand in.
+            identities: reader.identities(),
             server: reader.section("server"),
             database: reader.section("database"),
             keyring: reader.section("keyring"),
@@ -162,6 +169,7 @@ impl Config {
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
                 config.check_tls(&mut problems, &clock);
             }
+            config.check_identities(&mut problems);
         }
         if problems.is_empty() {
             Ok(config)
@@ -202,6 +210,7 @@ impl Config {
             usage,
             telemetry,
             trusts,
+            identities,
             origins: _,
         } = self;
         let trusts = trusts
@@ -221,6 +230,11 @@ impl Config {
             Section::of("telemetry", telemetry),
         ];
         sections.extend(trusts);
+        let identities = identities.iter();
+        sections.extend(identities.map(|(name, identity)| {
+            let name = format!("{}.{name}", identities::ALL);
+            Section::of(name, identity)
+        }));
         sections
     }
 
@@ -228,6 +242,7 @@ impl Config {
     fn described() -> Vec<Section> {
         let mut sections = Self::default().sections();
         sections.push(Section::of(trusts::SECTION, &Trust::default()));
+        sections.push(Section::of(identities::SECTION, &Identity::default()));
         sections
     }
 

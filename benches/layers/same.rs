@@ -6,6 +6,9 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use prost::Message as _;
 use prost::bytes::BytesMut;
+use token_authority::authority::identities::Certified;
+use token_authority::domain::identity::Refusal;
+use token_authority::domain::peer::Peer;
 use token_authority::pb;
 use token_authority::pb::introspection_service_server::IntrospectionService;
 use token_authority::rpc::layers::{Asked, Fetching, Recall};
@@ -38,6 +41,10 @@ impl IntrospectionService for Same {
 pub(crate) struct Known(pub(crate) pb::IntrospectResponse);
 
 impl Recall for Known {
+    fn certify(&self, _: &Peer) -> Certified {
+        Certified::from(Refusal::Unknown)
+    }
+
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
         self.0.encode(answer).ok()

@@ -19,6 +19,7 @@ mod model;
 mod recent;
 mod records;
 mod source;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use self::lease::Lease;
 use self::memory::{Batch, Memory, Told};
 use self::records::Capacity;
 pub use self::source::Source;
+pub use self::standing::Standing;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::foreign::{AnyValue, ForeignValue, ValueKey};
 use crate::domain::introspection::Record;

@@ -93,6 +93,15 @@ pub const MISTAKES: &[Mistake] = &[
     file("[telemetry]\nlevel = \"debug\""),
     file("[telemetry]\nlog = \"token_authority=loud\""),
     file("[telemetry]\nlog_format = \"xml\""),
+    file("[tls.identities.chat]\ntenant_id = \"acme\"\nscopes = [\"authority:introspect\"]"),
+    file(
+        "[tls.identities.chat]\nspiffe_id = \"spiffe://prod.example.org\"\n\
+         tenant_id = \"authority\"\nscopes = [\"authority:operator\"]",
+    ),
+    file(
+        "[tls.identities.chat]\ndns_name = \"*.example.org\"\n\
+         tenant_id = \"acme\"\nscopes = [\"chat\"]",
+    ),
     variables(&[("TOKEN_AUTHORITY_SERVER__ADRESS", "127.0.0.1:50051")]),
     variables(&[("TOKEN_AUTHORITY_DATABASE__URL", "")]),
     variables(&[("TOKEN_AUTHORITY_HASHING__COST", "high")]),

@@ -106,6 +106,15 @@ impl Config {
     /// Adds each problem of TLS to `problems`, those of the files among them: a server that
     /// can't use them does not start.
     pub(super) fn check_tls(&self, problems: &mut Problems, clock: &Arc<dyn Clock>) {
+        if let Some(name) = self.identities.keys().next()
+            && self.tls.client_ca_file.is_none()
+        {
+            let path = format!("tls.identities.{name}");
+            let origin = self.origin(&path);
+            let what =
+                "has no meaning without tls.client_ca_file: no certificate would be verified";
+            problems.add_key(&path, what, origin);
+        }
         let Some(given) = WITH_CERTIFICATE
             .iter()
             .find_map(|key| self.origins.get(*key))

@@ -10,6 +10,7 @@ pub mod entropy;
 pub mod explanation;
 pub mod fingerprint;
 pub mod foreign;
+pub mod identity;
 pub mod ids;
 pub mod introspection;
 pub mod invite;

@@ -11,13 +11,22 @@ use super::introspection::question;
 use super::layers::{Asked, Fetching, Recall};
 use crate::authority::access::{Rpc, may_at_all};
 use crate::authority::counters::Outcome;
+use crate::authority::identities::Certified;
 use crate::authority::{Authority, Caller};
 use crate::domain::bounds;
+use crate::domain::peer::Peer;
 use crate::pb;
 
 impl Recall for Arc<Authority> {
+    fn certify(&self, peer: &Peer) -> Certified {
+        Authority::certify(self, peer)
+    }
+
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
-        let caller = self.authenticate_at_once(asked.credential)?;
+        let caller = match asked.credential {
+            Some(credential) => self.authenticate_at_once(credential)?,
+            None => self.identify_at_once(asked.certified?)?,
+        };
         may_at_all(asked.rpc, &caller).ok()?;
         if asked.rpc == Rpc::Introspect {
             let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
@@ -35,7 +44,10 @@ impl Recall for Arc<Authority> {
         if asked.rpc != Rpc::Introspect {
             return None;
         }
-        let caller = self.authenticate_at_once(asked.credential)?;
+        let caller = match asked.credential {
+            Some(credential) => self.authenticate_at_once(credential)?,
+            None => self.identify_at_once(asked.certified?)?,
+        };
         may_at_all(asked.rpc, &caller).ok()?;
         let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
         Some(Box::pin(Authority::fetch(self, &message.token)?))

@@ -131,17 +131,22 @@ where
             opened = arrival.open() => opened,
             () = &mut cut => return,
         };
-        let stream = match opened {
-            Ok((stream, _peer)) => TokioIo::new(stream),
+        let (stream, peer) = match opened {
+            Ok((stream, peer)) => (TokioIo::new(stream), peer),
             Err(NotOpened::Handshake(_)) => return,
             Err(NotOpened::System(error)) => {
                 tracing::warn!(error = %error, "can't serve a connection");
                 return;
             }
         };
+        // Once: a certificate stays what it is as long as its connection lasts.
+        let certified = peer.map(|peer| Arc::new(self.recall.certify(&peer)));
         let service = service_fn(|request: Request<Received>| {
-            let core = Arc::clone(&self);
-            async move { core.services.answer(&core.recall, request).await }
+            let (core, certified) = (Arc::clone(&self), certified.clone());
+            async move {
+                let certified = certified.as_ref();
+                core.services.answer(&core.recall, certified, request).await
+            }
         });
         let mut served = pin!(self.http2.serve_connection(Gathered(stream), service));
         let mut ended = tokio::select! {

@@ -18,6 +18,7 @@ use opentelemetry_sdk::trace::{
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::dynamic_filter_fn;
@@ -118,7 +119,18 @@ impl Export {
             .with_level(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(dynamic_filter_fn(is_traced));
+            .with_filter(
+                dynamic_filter_fn(is_traced)
+                    // What libraries tell costs nothing: they tell much on each call.
+                    .with_callsite_filter(|metadata| {
+                        if may_be_traced(metadata) {
+                            Interest::sometimes()
+                        } else {
+                            Interest::never()
+                        }
+                    })
+                    .with_max_level_hint(LevelFilter::DEBUG),
+            );
         Sampling {
             all: self.tells_all,
             draw: Box::new(move || sample.draw()),
@@ -156,13 +168,16 @@ fn is_traced<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    if !metadata.is_span() || !metadata.target().starts_with("token_authority") {
-        return false;
-    }
-    match metadata.name() {
-        "rpc" => call_span::is_traced() != Some(false),
-        _ => context.lookup_current().is_some(),
-    }
+    may_be_traced(metadata)
+        && match metadata.name() {
+            "rpc" => call_span::is_traced() != Some(false),
+            _ => context.lookup_current().is_some(),
+        }
+}
+
+/// Returns whether it is a span of this program.
+fn may_be_traced(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("token_authority")
 }
 
 /// Which of the calls are traced of whose trace their callers say nothing.

@@ -39,6 +39,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod kinds;

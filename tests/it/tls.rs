@@ -2,6 +2,7 @@
 //! here, so one serves.
 
 mod age;
+mod identities;
 mod mistakes;
 mod rotation;
 

@@ -45,12 +45,18 @@ toToml writes whole numbers as fractions, which the server refuses.
 {{- define "token-authority.toml" -}}
 {{- $config := include "token-authority.config" . | fromJson -}}
 {{- range $section, $keys := omit $config "trusts" -}}
-{{- if $keys }}
+{{- with omit $keys "identities" }}
 [{{ $section }}]
-{{- range $key, $value := $keys }}
+{{- range $key, $value := . }}
 {{ $key }} = {{ toRawJson $value }}
 {{- end }}
 {{- end -}}
+{{- end -}}
+{{- range $name, $keys := ($config.tls | default dict).identities }}
+[tls.identities.{{ $name }}]
+{{- range $key, $value := $keys }}
+{{ $key }} = {{ toRawJson $value }}
+{{- end }}
 {{- end -}}
 {{- range $name, $keys := $config.trusts }}
 [trusts.{{ $name }}]

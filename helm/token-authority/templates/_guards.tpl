@@ -11,14 +11,14 @@ renders where one fails. Each message says what to set.
 {{- if and $tls.existingSecret .Values.config.server.plaintext -}}
 {{- fail "The port speaks TLS or plain text: leave out config.server.plaintext, or tls.existingSecret." -}}
 {{- end -}}
-{{- if and (not $tls.existingSecret) (or .Values.config.tls $tls.clientCA.key) -}}
+{{- if and (not $tls.existingSecret) (or (omit .Values.config.tls "identities") .Values.config.tls.identities $tls.clientCA.key) -}}
 {{- fail "config.tls and tls.clientCA are for TLS: set tls.existingSecret, or leave them out." -}}
 {{- end -}}
 {{- if and $tls.clientCA.existingSecret (not $tls.clientCA.key) -}}
 {{- fail "tls.clientCA.existingSecret has the clients' CA under some key: set tls.clientCA.key." -}}
 {{- end -}}
-{{- if and .Values.config.tls.client_certificates (not $tls.clientCA.key) -}}
-{{- fail "Clients show certificates of a CA: set tls.clientCA.key, or leave out config.tls.client_certificates." -}}
+{{- if and (or .Values.config.tls.client_certificates .Values.config.tls.identities) (not $tls.clientCA.key) -}}
+{{- fail "Clients show certificates of a CA: set tls.clientCA.key, or leave out config.tls.client_certificates and identities." -}}
 {{- end -}}
 {{- if and .Values.test.enabled $tls.existingSecret .Values.test.existingSecret -}}
 {{- fail "The test that introspects speaks plain text: leave out test.existingSecret where there is TLS." -}}

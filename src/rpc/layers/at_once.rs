@@ -17,6 +17,8 @@ use super::panic::guard_at_once;
 use super::{CalledBy, Layers, RequestId, Telling, Told, Who, deadline, request_id};
 use crate::authority::Caller;
 use crate::authority::access::Rpc;
+use crate::authority::identities::Certified;
+use crate::domain::peer::Peer;
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -31,8 +33,10 @@ const PREFIX: usize = 5;
 pub struct Asked<'a> {
     /// Which.
     pub rpc: Rpc,
-    /// The header `authorization`.
-    pub credential: &'a str,
+    /// The header `authorization`, if there is one: then it alone decides who calls.
+    pub credential: Option<&'a str>,
+    /// What the connection's certificate is worth, if it has one.
+    pub certified: Option<&'a Certified>,
     /// The message, as it was sent.
     pub message: &'a Bytes,
     /// Where to note who calls, if that will be told of.
@@ -50,6 +54,9 @@ impl Asked<'_> {
 
 /// Who answers from memory.
 pub trait Recall {
+    /// Returns what a connection's certificate is worth, once for all of its calls.
+    fn certify(&self, peer: &Peer) -> Certified;
+
     /// Writes the answer's message behind what is in `answer`. `None` where memory does
     /// not decide, or the answer is a refusal: then nothing was counted or noted, and the
     /// call is begun anew, the long way.
@@ -75,7 +82,7 @@ pub(super) fn rpc_of(path: &str) -> Option<Rpc> {
 
 /// What a call's headers say, unless they are out of the common.
 struct Head<'a> {
-    credential: &'a str,
+    credential: Option<&'a str>,
     request_id: Option<&'a HeaderValue>,
     /// Whether the caller waits for much longer than memory is waited for.
     is_patient: bool,
@@ -86,8 +93,9 @@ struct Head<'a> {
 type Back = Box<(Request<Body>, Telling, Option<Told>)>;
 
 impl<'a> Head<'a> {
-    /// Reads the headers, each once.
-    fn of(headers: &'a HeaderMap) -> Option<Self> {
+    /// Reads the headers, each once. Who calls is said by one of them, unless it is
+    /// `certified` otherwise.
+    fn of(headers: &'a HeaderMap, certified: bool) -> Option<Self> {
         let (mut credential, mut request_id, mut is_grpc) = (None, None, false);
         let mut is_patient = true;
         for (name, value) in headers {
@@ -112,8 +120,12 @@ impl<'a> Head<'a> {
                 return None;
             }
         }
-        let credential = credential.filter(|_| is_grpc)?.to_str().ok()?;
-        Some(Self {
+        let credential = match credential {
+            Some(credential) => Some(credential.to_str().ok()?),
+            None => None,
+        };
+        let known = credential.is_some() || certified;
+        (is_grpc && known).then_some(Self {
             credential,
             request_id,
             is_patient,
@@ -206,7 +218,7 @@ impl<B: Received> http_body::Body for Replayed<B> {
 pub(super) async fn answer(
     layers: &Layers,
     recall: &impl Recall,
-    rpc: Rpc,
+    (rpc, certified): (Rpc, Option<&Certified>),
     request: Request<impl Received>,
 ) -> Result<Response<Reply>, Back> {
     let began = Instant::now();
@@ -225,7 +237,7 @@ pub(super) async fn answer(
     let Some(message) = message.filter(|_| parts.method == Method::POST) else {
         return back(parts, body, None);
     };
-    let Some(head) = Head::of(&parts.headers) else {
+    let Some(head) = Head::of(&parts.headers, certified.is_some()) else {
         return back(parts, body, None);
     };
     let told = (telling != Telling::Needed).then(|| {
@@ -242,6 +254,7 @@ pub(super) async fn answer(
     let asked = Asked {
         rpc,
         credential: head.credential,
+        certified,
         message: &message,
         called_by: told.as_ref().map(|told| &told.called_by),
     };

@@ -42,6 +42,7 @@ use super::limits::Limits;
 use super::status::status;
 use crate::authority::Error;
 use crate::authority::access::Rpc;
+use crate::authority::identities::Certified;
 use crate::call_span::{self, CallSpan, Sampling};
 use crate::domain::entropy::Entropy;
 use crate::domain::reason::Denial;
@@ -150,20 +151,25 @@ impl<S: Serves> tower::Service<Request<Body>> for Layered<S> {
 
 impl<S: Serves> Layered<S> {
     /// Answers a call of a connection: at once where it may be and `recall` can, else the
-    /// long way.
+    /// long way. `certified` is what the connection's certificate is worth, if it has one.
     pub async fn answer(
         &self,
         recall: &impl Recall,
+        certified: Option<&Arc<Certified>>,
         request: Request<impl Received>,
     ) -> Result<Response<Reply>, Infallible> {
-        let (request, telling, told) = match at_once::rpc_of(request.uri().path()) {
+        let worth = certified.map(|certified| &**certified);
+        let (mut request, telling, told) = match at_once::rpc_of(request.uri().path()) {
             // Of none that is frequent.
             None => (request.map(Body::new), Telling::All, None),
-            Some(rpc) => match at_once::answer(&self.layers, recall, rpc, request).await {
+            Some(rpc) => match at_once::answer(&self.layers, recall, (rpc, worth), request).await {
                 Ok(response) => return Ok(response),
                 Err(back) => *back,
             },
         };
+        if let Some(certified) = certified {
+            request.extensions_mut().insert(Arc::clone(certified));
+        }
         // They are always ready.
         let answered = self.clone().begin(request, telling, told).await;
         answered.map(|response| response.map(Reply::Other))

@@ -1,6 +1,7 @@
 //! What tests share: a database each, time that they move, chance that repeats.
 
 mod actor;
+mod certified;
 mod clock;
 mod database;
 mod events;

@@ -179,6 +179,11 @@ impl TestServer {
         Actor::new(self.channel.clone(), None, self.issued.clone())
     }
 
+    /// Returns where issued values are noted.
+    pub(crate) fn issued_to(&self) -> Issued {
+        self.issued.clone()
+    }
+
     /// Notes a value that another system issued.
     pub(crate) fn note_issued(&self, value: &str) {
         self.issued.add(value);

@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 use crate::call_span::Sampling;
+use crate::domain::identity::Refusal;
 use crate::rpc::Limits;
 use crate::rpc::layers::{Calls, Layered, Method as Called};
 use crate::rpc::testing::{Always, hook};
@@ -57,6 +58,10 @@ impl http_body::Body for Pieces {
 struct Memory(Arc<AtomicBool>);
 
 impl Recall for Memory {
+    fn certify(&self, _: &Peer) -> Certified {
+        Certified::from(Refusal::Unknown)
+    }
+
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         assert_ne!(asked.message.as_ref(), b"panic");
         answer.extend_from_slice(b"half an answer");
@@ -65,7 +70,7 @@ impl Recall for Memory {
             return None;
         }
         answer.truncate(PREFIX);
-        answer.extend_from_slice(asked.credential.as_bytes());
+        answer.extend_from_slice(asked.credential.unwrap_or("nothing").as_bytes());
         Some(())
     }
 
@@ -98,6 +103,15 @@ async fn send(
     request: Request<Pieces>,
     message_bytes: usize,
 ) -> (Response<Reply>, Vec<Vec<u8>>, Arc<Calls>) {
+    send_certified(request, message_bytes, None).await
+}
+
+/// As [`send`], on a connection whose certificate is worth this.
+async fn send_certified(
+    request: Request<Pieces>,
+    message_bytes: usize,
+    certified: Option<&Arc<Certified>>,
+) -> (Response<Reply>, Vec<Vec<u8>>, Arc<Calls>) {
     hook();
     let calls = Arc::<Calls>::default();
     let limits = Limits {
@@ -121,7 +135,9 @@ async fn send(
             Ok(Response::new(Body::empty()))
         }
     }));
-    let Ok(response) = services.answer(&Memory::default(), request).await;
+    let Ok(response) = services
+        .answer(&Memory::default(), certified, request)
+        .await;
     let seen = seen.lock().unwrap().clone();
     (response, seen, calls)
 }
@@ -270,6 +286,32 @@ async fn what_is_out_of_the_common_goes_the_long_way() {
     let mut get = known();
     *get.method_mut() = Method::GET;
     assert_eq!(goes_the_long_way(get).await, KNOWN);
+}
+
+#[tokio::test]
+async fn without_a_bearer_a_certificate_is_asked_about() {
+    let certified = Arc::new(Certified::from(Refusal::Unknown));
+    let answered = async |change: fn(&mut HeaderMap)| {
+        let mut request = request(Pieces::of([Some(KNOWN)]));
+        change(request.headers_mut());
+        let (response, ..) = send_certified(request, 99, Some(&certified)).await;
+        let Reply::Whole(whole, _) = response.into_body() else {
+            return None;
+        };
+        whole.map(|whole| whole.slice(PREFIX..))
+    };
+    let nothing = answered(|headers| _ = headers.remove(AUTHORIZATION)).await;
+    assert_eq!(nothing.as_deref(), Some(b"nothing".as_slice()));
+    // One that is there decides alone, and what is wrong with it is for the long way to say.
+    let bearer = answered(|_| ()).await;
+    assert_eq!(bearer.as_deref(), Some(b"Bearer a".as_slice()));
+    let two = answered(|headers| _ = headers.append(AUTHORIZATION, HeaderValue::from_static("b")));
+    assert_eq!(two.await, None);
+    let no_text = answered(|headers| {
+        let bytes = HeaderValue::from_bytes(b"Bearer \xff").unwrap();
+        headers.insert(AUTHORIZATION, bytes);
+    });
+    assert_eq!(no_text.await, None);
 }
 
 #[tokio::test]
