@@ -73,8 +73,8 @@ async fn a_certificate_is_a_caller_over_tls(backend: Backend) {
     // One that another CA made does not even get to ask.
     let forged = client_tls(&[&server], Some(&Ca::new().certify(&[CHAT], FAR)));
     if let Ok(channel) = connect(t.address, forged).await {
-        let forger = Actor::new(channel, None, t.issued_to());
-        forger.try_introspect(asked()).await.unwrap_err();
+        let liar = Actor::new(channel, None, t.issued_to());
+        liar.try_introspect(asked()).await.unwrap_err();
     }
 }
 
