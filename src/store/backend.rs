@@ -342,16 +342,6 @@ impl Db {
         }
     }
 
-    /// Returns how many statements that read are worth running at once, where what waits is
-    /// read by the next one: `SQLite` works on this machine's own cores, `PostgreSQL` is
-    /// waited for.
-    pub(super) fn reads_at_once(&self) -> usize {
-        match self {
-            Self::Sqlite { .. } => 1,
-            Self::Postgres(..) => 4,
-        }
-    }
-
     /// Begins a transaction that writes. On `SQLite` it takes the write lock at
     /// once: a plain BEGIN takes it late, and can then fail with a BUSY that no
     /// timeout cures.

@@ -2,7 +2,7 @@
 //! database. Without the catalogs, whose documents are large: their versions tell
 //! whether one that is at hand still holds.
 
-use super::backend::fetch_rows;
+use super::backend::{Db, fetch_rows};
 use super::follow::value_key;
 use super::introspection::{
     FoundRow, StandingRow, begun_values, found_columns, standing_columns, standing_joins, widths,
@@ -119,9 +119,13 @@ impl FoundMany {
 
 impl Store {
     /// Returns how many reads of what is known are worth running at once, where what waits
-    /// is read by the next one.
+    /// is read by the next one: `SQLite` works on this machine's own cores, `PostgreSQL` is
+    /// waited for.
     pub fn reads_at_once(&self) -> usize {
-        self.db.reads_at_once()
+        match &self.db {
+            Db::Sqlite { .. } => 1,
+            Db::Postgres(..) => 4,
+        }
     }
 
     /// Returns what is known of lookups, in no order, and the head: in one statement for
