@@ -165,11 +165,11 @@ impl Config {
         if file_is_whole {
             config.check(purpose, &mut problems);
             config.check_trusts(&mut problems);
+            config.check_identities(&mut problems);
             if purpose == Purpose::Serve {
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
                 config.check_tls(&mut problems, &clock);
             }
-            config.check_identities(&mut problems);
         }
         if problems.is_empty() {
             Ok(config)

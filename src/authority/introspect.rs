@@ -112,6 +112,11 @@ impl Authority {
     pub fn fetch(self: &Arc<Self>, presented_as: &str) -> Option<impl Future<Output = ()> + use<>> {
         let value: AnyValue = presented(presented_as).parse().ok()?;
         self.coherence.applied()?;
+        // What is there already decided nothing, and reading it again would not either.
+        let is_kept = || self.coherence.recall(&value, |_, _| ()).is_some();
+        if !matches!(value, AnyValue::Native(_)) || is_kept() {
+            return None;
+        }
         let coherence = Arc::clone(&self.coherence);
         Some(async move {
             let _ = coherence.read(&value).await;

@@ -3,24 +3,35 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Mutex;
+
 use super::source::Source;
 use super::{Coherence, Memory};
 
 /// What is remembered of one tenant. It begins with nothing.
 #[derive(Debug, Default)]
-pub struct Standing(AtomicU64);
+pub struct Standing {
+    /// In which turn it was read, and what was found.
+    noted: AtomicU64,
+    /// Held by who reads it: the others of this turn wait for what it finds.
+    reading: Mutex<()>,
+}
+
+/// What is found of a tenant that is not there.
+const ABSENT: u64 = 2;
 
 impl Standing {
     /// Remembers what was read after this turn had begun.
-    fn note(&self, turn: u64, stands: bool) {
-        let noted = turn << 1 | u64::from(stands);
-        self.0.store(noted, Ordering::Release);
+    fn note(&self, turn: u64, stands: Option<bool>) {
+        let found = stands.map_or(ABSENT, u64::from);
+        self.noted.store(turn << 2 | found, Ordering::Release);
     }
 
     /// Returns what was read in this turn.
-    fn of(&self, turn: u64) -> Option<bool> {
-        let noted = self.0.load(Ordering::Acquire);
-        (noted >> 1 == turn).then_some(noted & 1 == 1)
+    fn of(&self, turn: u64) -> Option<Option<bool>> {
+        let noted = self.noted.load(Ordering::Acquire);
+        let found = noted & 3;
+        (noted >> 2 == turn).then_some((found != ABSENT).then_some(found == 1))
     }
 }
 
@@ -36,23 +47,31 @@ impl<S: Source> Coherence<S> {
 
     /// Returns whether a tenant stands, if memory knows.
     pub fn stands(&self, standing: &Standing) -> Option<bool> {
-        standing.of(self.turn()?)
+        standing.of(self.turn()?).map(|found| found == Some(true))
     }
 
     /// As [`stands`](Self::stands), or by what `read` finds; `None` of a tenant that is not
-    /// there, which is not remembered.
+    /// there. Of those who ask in one turn, one reads.
     pub async fn ask_standing<E>(
         &self,
         standing: &Standing,
         read: impl Future<Output = Result<Option<bool>, E>>,
     ) -> Result<Option<bool>, E> {
+        let noted = |turn: Option<u64>| turn.and_then(|turn| standing.of(turn));
+        if let Some(found) = noted(self.turn()) {
+            return Ok(found);
+        }
+        let _one = match self.turn() {
+            Some(_) => Some(standing.reading.lock().await),
+            None => None,
+        };
         // Before it is read: a change that comes later begins another.
         let turn = self.turn();
-        if let Some(stands) = turn.and_then(|turn| standing.of(turn)) {
-            return Ok(Some(stands));
+        if let Some(found) = noted(turn) {
+            return Ok(found);
         }
         let stands = read.await?;
-        if let (Some(turn), Some(stands)) = (turn, stands) {
+        if let Some(turn) = turn {
             standing.note(turn, stands);
         }
         Ok(stands)

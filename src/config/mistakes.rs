@@ -95,6 +95,10 @@ pub const MISTAKES: &[Mistake] = &[
     file("[telemetry]\nlog_format = \"xml\""),
     file("[tls.identities.chat]\ntenant_id = \"acme\"\nscopes = [\"authority:introspect\"]"),
     file(
+        "[tls.identities.chat]\ndns_name = \"chat.example.org\"\ntenant_id = \"acme\"\n\
+         scopes = [\"authority:introspect\"]",
+    ),
+    file(
         "[tls.identities.chat]\nspiffe_id = \"spiffe://prod.example.org\"\n\
          tenant_id = \"authority\"\nscopes = [\"authority:operator\"]",
     ),

@@ -108,12 +108,11 @@ impl Config {
     pub(super) fn check_tls(&self, problems: &mut Problems, clock: &Arc<dyn Clock>) {
         if let Some(name) = self.identities.keys().next()
             && self.tls.client_ca_file.is_none()
+            && problems.is_empty()
         {
-            let path = format!("tls.identities.{name}");
-            let origin = self.origin(&path);
-            let what =
-                "has no meaning without tls.client_ca_file: no certificate would be verified";
-            problems.add_key(&path, what, origin);
+            let origin = self.origin(&format!("tls.identities.{name}"));
+            let what = "required with [tls.identities], whose certificates it verifies";
+            problems.add_key("tls.client_ca_file", what, origin);
         }
         let Some(given) = WITH_CERTIFICATE
             .iter()
@@ -141,6 +140,12 @@ impl Config {
             told(
                 "tls.client_certificates",
                 "has no meaning without tls.client_ca_file",
+            );
+        }
+        if tls.client_ca_file.is_some() && self.server.connection_age_seconds == 0 {
+            told(
+                "server.connection_age_seconds",
+                "must not be 0 with tls.client_ca_file: a connection would outlive its certificate",
             );
         }
         if self.server.plaintext && self.has_tls() {

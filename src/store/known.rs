@@ -122,7 +122,7 @@ impl Store {
     /// is read by the next one: `SQLite` works on this machine's own cores, `PostgreSQL` is
     /// waited for.
     pub fn reads_at_once(&self) -> usize {
-        match &self.db {
+        match &*self.db {
             Db::Sqlite { .. } => 1,
             Db::Postgres(..) => 4,
         }

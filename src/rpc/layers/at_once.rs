@@ -13,7 +13,7 @@ use http_body::Frame;
 use prost::bytes::{Buf as _, Bytes, BytesMut};
 use tonic::body::Body;
 
-use super::panic::guard_at_once;
+use super::panic::{guard, guard_at_once};
 use super::{CalledBy, Layers, RequestId, Telling, Told, Who, deadline, request_id};
 use crate::authority::Caller;
 use crate::authority::access::Rpc;
@@ -269,9 +269,9 @@ pub(super) async fn answer(
     });
     // What is told of a call is told of all that it waits for, which the long way sees to.
     if let (Ok(None), None, true) = (&recalled, &told, head.is_patient)
-        && let Some(fetching) = recall.fetch(&asked)
+        && let Ok(Some(fetching)) = guard_at_once(|| recall.fetch(&asked))
     {
-        let _ = tokio::time::timeout(FETCHED, fetching).await;
+        let _ = tokio::time::timeout(FETCHED, guard(fetching)).await;
         answer.truncate(PREFIX);
         recalled = guard_at_once(|| recall.recall(&asked, &mut answer));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use token_authority::authority::access::Rpc;
 use token_authority::authority::sweeper::Retention;
+use token_authority::config::{Config, Identity};
 use token_authority::lifecycle::LAST;
 use token_authority::metrics::{self, Metric, Type, Values};
 use token_authority::pb;
@@ -13,8 +14,10 @@ use tokio::time::Instant;
 use super::{Stage, claims};
 use crate::support::import::{foreign, imported_by};
 use crate::support::ops::Scrape;
-use crate::support::tokens::{batch as ask_batch, question, service, ttl, wanted, who_am_i};
-use crate::support::{Backend, TestServer, both_backends, refusal};
+use crate::support::tokens::{
+    batch as ask_batch, question, service, suspend_tenant, ttl, wanted, who_am_i,
+};
+use crate::support::{Backend, TestServer, both_backends, refusal, self_service};
 
 both_backends!(all_that_is_documented_is_told_and_nothing_else);
 
@@ -144,6 +147,7 @@ async fn exercise(stage: &Stage, told: &mut Told) {
     for (_, actor) in stage.credentials().await {
         who_am_i(&actor, pb::WhoAmIRequest {}).await.unwrap_err();
     }
+    certificates(t).await;
     let batch = pb::BatchIntrospectRequest {
         requests: vec![question("acme", acme.admin.value()); 3],
     };
@@ -242,6 +246,40 @@ async fn exercise(stage: &Stage, told: &mut Told) {
     told.look(t).await;
 }
 
+/// The SPIFFE ID of what acts in a tenant.
+fn spiffe_id(tenant_id: &str) -> String {
+    format!("spiffe://prod.example.org/of/{tenant_id}")
+}
+
+/// Has identities known that act in these tenants.
+fn identify(config: &mut Config, tenants: [&str; 2]) {
+    for tenant_id in tenants {
+        let identity = Identity {
+            spiffe_id: Some(spiffe_id(tenant_id)),
+            dns_name: None,
+            tenant_id: tenant_id.into(),
+            scopes: vec!["authority:introspect".into()],
+        };
+        config.identities.insert(tenant_id.into(), identity);
+    }
+}
+
+/// Calls by certificates that are worth nothing, each for another reason.
+async fn certificates(t: &TestServer) {
+    t.tenant("asleep", self_service()).await;
+    suspend_tenant(&t.operator(), "asleep").await;
+    let [asleep, nowhere, nobody] = ["asleep", "nowhere", "nobody"].map(spiffe_id);
+    for uris in [
+        [asleep.as_str()].as_slice(),
+        &[&nowhere],
+        &[&nobody],
+        &[&asleep, &nowhere],
+    ] {
+        let actor = t.certified(uris, &[]).await;
+        who_am_i(&actor, pb::WhoAmIRequest {}).await.unwrap_err();
+    }
+}
+
 /// Imports a value, and presents a wrong one for it.
 async fn import(stage: &Stage) {
     let value = foreign("acme", 1);
@@ -335,7 +373,11 @@ fn faults(told: &Told) -> Vec<String> {
 }
 
 async fn all_that_is_documented_is_told_and_nothing_else(backend: Backend) {
-    let t = TestServer::start_with(backend, |config| config.database.connections = 16).await;
+    let t = TestServer::start_with(backend, |config| {
+        config.database.connections = 16;
+        identify(config, ["asleep", "nowhere"]);
+    });
+    let t = t.await;
     let mut stage = Stage::of(t).await;
     stage.t.expect_alarms();
     // The operator's token must outlive this test.
