@@ -31,6 +31,7 @@ use crate::rpc::incoming::Arrival;
 use crate::rpc::layers::{Calls, Layers};
 use crate::rpc::serving;
 use crate::store::{self, Location, PoolSettings, SecretUrl, Store};
+use crate::tls::Certificates;
 use crate::{health, http, rpc};
 
 /// Why the server did not start or did not last.
@@ -58,14 +59,19 @@ pub struct App {
     drain: Duration,
     grace: Duration,
     schedule: Schedule,
+    certificates: Option<Arc<Certificates>>,
     vital: Vital,
     cut: CancellationToken,
 }
 
 impl App {
-    /// Opens the store, loads the keyring, binds the ports.
+    /// Reads the certificates, opens the store, loads the keyring, binds the ports.
     pub async fn build(config: &Config, world: World) -> Result<Self, BoxError> {
         let entropy = Arc::clone(&world.entropy);
+        let certificates = config.tls().map(|(files, period)| {
+            Certificates::load(files, period, Arc::clone(&world.clock)).map(Arc::new)
+        });
+        let certificates = certificates.transpose()?;
         let authority = open_authority(config, world).await?;
         let address = config.server.address;
         let listener = listen("server.address", address)?;
@@ -81,6 +87,7 @@ impl App {
             drain: config.drain(),
             grace: config.grace(),
             schedule: config.schedule(),
+            certificates,
             vital: Vital::default(),
             cut: CancellationToken::new(),
         })
@@ -89,6 +96,11 @@ impl App {
     /// Returns what is served.
     pub fn authority(&self) -> Arc<Authority> {
         Arc::clone(&self.authority)
+    }
+
+    /// Returns the certificates of the gRPC port, where TLS is spoken there.
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
     }
 
     /// Returns what cuts the end short: cancelled, it cuts connections and their calls, and
@@ -161,10 +173,17 @@ impl App {
         let (readiness, health_server) = Readiness::new();
         // Nothing is served before the store has answered once.
         health::report(&readiness, self.authority.ready().await.is_ok()).await;
-        let sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
+        let mut sources = Sources::new(Arc::clone(&self.authority), readiness.clone());
         let (calls, connections) = (Arc::clone(&sources.calls), Arc::clone(&sources.connections));
+        let probes = health::router(health_server.clone());
         let cores = self.start_cores(&calls, health_server)?;
         let mut vital = self.vital;
+        let tls = self.certificates.map(|certificates| {
+            sources.certificates = certificates.ledger();
+            let tls = certificates.tls();
+            vital.spawn("certificates", certificates.keep());
+            tls
+        });
         let following = health::follow(readiness.clone(), Arc::clone(&self.authority));
         let following = vital.spawn("health", following);
         vital.spawn("memory", self.authority.keep_answers());
@@ -172,7 +191,7 @@ impl App {
         let mut housekeeping = Housekeeping::start(&self.authority, self.schedule, &sources.chores);
         // Metrics tell of the end, too: they stop last.
         let stopped = CancellationToken::new();
-        let watching = http::serve(self.ops, sources, stopped.clone());
+        let watching = http::serve(self.ops, sources, probes, stopped.clone());
         vital.spawn("metrics", async {
             if let Err(error) = watching.await {
                 tracing::error!(error = %error, "can't serve metrics");
@@ -181,6 +200,7 @@ impl App {
         let closing = CancellationToken::new();
         let most = self.limits.connections;
         let incoming = rpc::incoming::incoming(listener, most, connections, closing.clone());
+        let incoming = incoming.over(tls);
         let served = CancellationToken::new();
         let serving = served.clone().drop_guard();
         vital.spawn("gRPC", async move {
@@ -282,7 +302,8 @@ pub async fn open_authority(config: &Config, world: World) -> Result<Authority, 
     let memory = allowance(config, &store).await?;
     let authority = Authority::start(store, clock, entropy, keyring, reload, hasher, memory)
         .await?
-        .trusting(config.trusts(), Arc::new(Fetcher::default()));
+        .trusting(config.trusts(), Arc::new(Fetcher::default()))
+        .identifying(config.identities());
     authority.warn_of_missing_keys().await?;
     Ok(authority)
 }

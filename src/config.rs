@@ -5,16 +5,19 @@ mod check;
 mod document;
 mod file;
 mod given;
+mod identities;
 pub mod mistakes;
 mod problems;
 mod schema;
 mod sections;
+mod tls;
 mod trusts;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -25,17 +28,20 @@ pub use self::check::misspelt_variables;
 pub use self::document::markdown;
 pub use self::file::read_text;
 pub use self::given::{Flag, Origin};
+pub use self::identities::Identity;
 pub use self::problems::Problems;
 pub use self::sections::{
     Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime, Secret,
     Server, Telemetry, Usage,
 };
+pub use self::tls::{ClientCertificates, Tls, TlsVersion};
 pub use self::trusts::Trust;
 
 use self::given::{Given, Raw};
 use self::schema::{Key, Section};
 use crate::authority::{hasher, sweeper};
 use crate::coherence;
+use crate::domain::time::{Clock, SystemClock};
 use crate::housekeeping::Schedule;
 use crate::rpc;
 
@@ -55,6 +61,8 @@ pub struct Config {
     pub hashing: Hashing,
     /// How much is taken from callers.
     pub limits: Limits,
+    /// TLS on the gRPC port.
+    pub tls: Tls,
     /// What those who watch over the server are told.
     pub ops: Ops,
     /// Answers from memory.
@@ -67,6 +75,9 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The OIDC providers whose sessions are taken, by the names of the trusts.
     pub trusts: BTreeMap<String, Trust>,
+    /// The services that are known by their client certificates, by the names of the
+    /// identities.
+    pub identities: BTreeMap<String, Identity>,
     /// Where each key that was given comes from, by `section.key`.
     origins: BTreeMap<String, Origin>,
 }
@@ -132,11 +143,14 @@ impl Config {
             problems: &mut problems,
         };
         let mut config = Self {
+            // Before the section that they stand in.
+            identities: reader.identities(),
             server: reader.section("server"),
             database: reader.section("database"),
             keyring: reader.section("keyring"),
             hashing: reader.section("hashing"),
             limits: reader.section("limits"),
+            tls: reader.section("tls"),
             ops: reader.section("ops"),
             coherence: reader.section("coherence"),
             retention: reader.section("retention"),
@@ -151,6 +165,11 @@ impl Config {
         if file_is_whole {
             config.check(purpose, &mut problems);
             config.check_trusts(&mut problems);
+            if purpose == Purpose::Serve {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                config.check_tls(&mut problems, &clock);
+            }
+            config.check_identities(&mut problems);
         }
         if problems.is_empty() {
             Ok(config)
@@ -184,12 +203,14 @@ impl Config {
             keyring,
             hashing,
             limits,
+            tls,
             ops,
             coherence,
             retention,
             usage,
             telemetry,
             trusts,
+            identities,
             origins: _,
         } = self;
         let trusts = trusts
@@ -201,6 +222,7 @@ impl Config {
             Section::of("keyring", keyring),
             Section::of("hashing", hashing),
             Section::of("limits", limits),
+            Section::of("tls", tls),
             Section::of("ops", ops),
             Section::of("coherence", coherence),
             Section::of("retention", retention),
@@ -208,6 +230,11 @@ impl Config {
             Section::of("telemetry", telemetry),
         ];
         sections.extend(trusts);
+        let identities = identities.iter();
+        sections.extend(identities.map(|(name, identity)| {
+            let name = format!("{}.{name}", identities::ALL);
+            Section::of(name, identity)
+        }));
         sections
     }
 
@@ -215,6 +242,7 @@ impl Config {
     fn described() -> Vec<Section> {
         let mut sections = Self::default().sections();
         sections.push(Section::of(trusts::SECTION, &Trust::default()));
+        sections.push(Section::of(identities::SECTION, &Identity::default()));
         sections
     }
 
@@ -294,6 +322,7 @@ impl Config {
         let limits = &self.limits;
         rpc::Limits {
             connections: limits.connections,
+            connection_age: Duration::from_secs(self.server.connection_age_seconds),
             streams: limits.streams_per_connection,
             message_bytes: limits.message_bytes,
             batch_message_bytes: limits.batch_message_bytes,

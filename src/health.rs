@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use tokio::sync::Mutex;
 use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::health_server::{Health, HealthServer, SERVICE_NAME};
 use tonic_health::server::HealthReporter;
 
 use crate::authority::Authority;
@@ -45,6 +46,12 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
+}
+
+/// Returns gRPC's health service for the ops port, where kubelet asks it: it needs neither
+/// TLS nor a certificate there.
+pub fn router(health: HealthServer<impl Health>) -> Router {
+    Router::new().route_service(&format!("/{SERVICE_NAME}/{{method}}"), health)
 }
 
 /// Keeps the health of every service, until dropped.

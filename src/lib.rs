@@ -16,6 +16,7 @@
 //! | [`app`] | the composition root: from a [`config`] to a server that serves |
 //! | [`http`], [`metrics`] | the ops port: liveness, readiness, and what is told in numbers |
 //! | [`fetch`] | the keys of OIDC providers, over HTTP |
+//! | [`tls`] | the certificates of the gRPC port, read and read again |
 //! | [`tally`], [`call_span`] | what is counted in, and where lines of the log belong, on every floor but the lowest |
 //! | [`health`], [`housekeeping`], [`lifecycle`], [`telemetry`] | what surrounds it: readiness, what is done again and again, signals, logs and traces |
 //! | [`mod@bench`] | the measurement: servers of its own, load, figures |
@@ -43,3 +44,4 @@ pub mod rpc;
 pub mod store;
 pub mod tally;
 pub mod telemetry;
+pub mod tls;

@@ -135,7 +135,7 @@ impl Ways {
                     drain(response).await;
                 }
                 Way::AtOnce => {
-                    let Ok(response) = self.layered.answer(&self.known, request).await;
+                    let Ok(response) = self.layered.answer(&self.known, None, request).await;
                     assert!(matches!(response.body(), Reply::Whole(..)));
                     drain(response).await;
                 }

@@ -6,9 +6,12 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use prost::Message as _;
 use prost::bytes::BytesMut;
+use token_authority::authority::identities::Certified;
+use token_authority::domain::identity::Refusal;
+use token_authority::domain::peer::Peer;
 use token_authority::pb;
 use token_authority::pb::introspection_service_server::IntrospectionService;
-use token_authority::rpc::layers::{Asked, Recall};
+use token_authority::rpc::layers::{Asked, Fetching, Recall};
 use tonic::body::Body;
 use tonic::{Status, async_trait};
 
@@ -38,9 +41,17 @@ impl IntrospectionService for Same {
 pub(crate) struct Known(pub(crate) pb::IntrospectResponse);
 
 impl Recall for Known {
+    fn certify(&self, _: &Peer) -> Certified {
+        Certified::from(Refusal::Unknown)
+    }
+
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
         self.0.encode(answer).ok()
+    }
+
+    fn fetch(&self, _: &Asked<'_>) -> Option<Fetching> {
+        None
     }
 }
 

@@ -2,6 +2,7 @@
 
 # The settings that each case needs to be rendered at all.
 SPOKEN = ["--set", "config.server.plaintext=true"]
+TLS = ["--set", "tls.existingSecret=certificate"]
 POSTGRES = SPOKEN + [
     "--set", "database.kind=postgres",
     "--set", "database.existingSecret=url",
@@ -92,6 +93,18 @@ CASES = {
         SPOKEN + sets("test.existingSecret=service-token"),
         SQLITE,
     ),
+    "TLS": (TLS, SQLITE),
+    "TLS, of everybody's certificate": (
+        TLS + sets("tls.clientCA.key=ca.crt", "test.enabled=false"),
+        {kind: count for kind, count in SQLITE.items() if kind != "Pod"},
+    ),
+    "TLS, in all its ways": (
+        TLS
+        + sets("tls.clientCA.key=ca.pem", "tls.clientCA.existingSecret=clients")
+        + sets("config.tls.client_certificates=optional", "config.tls.reload_seconds=60")
+        + ["--set-string", "config.tls.minimum_version=1.2"],
+        SQLITE,
+    ),
     "watched, with less and more": (
         SPOKEN
         + sets(
@@ -112,6 +125,20 @@ CASES = {
 # Each case that must be refused: arguments of Helm, and what the refusal must say.
 REFUSED = {
     "the defaults": ([], "set config.server.plaintext=true"),
+    "TLS and plain text": (SPOKEN + TLS, "speaks TLS or plain text"),
+    "a CA of clients without TLS": (SPOKEN + sets("tls.clientCA.key=ca.crt"), "are for TLS"),
+    "settings of TLS without it": (SPOKEN + sets("config.tls.reload_seconds=9"), "are for TLS"),
+    "a Secret of CAs and no key": (TLS + sets("tls.clientCA.existingSecret=a"), "set tls.clientCA.key"),
+    "certificates of no CA": (
+        TLS + sets("config.tls.client_certificates=required"),
+        "set tls.clientCA.key",
+    ),
+    "a test without a certificate": (
+        TLS + sets("tls.clientCA.key=ca.crt"),
+        "helm test has no client certificate",
+    ),
+    "a test in plain text": (TLS + sets("test.existingSecret=a"), "test that introspects"),
+    "a file of TLS": (TLS + sets("config.tls.key_file=/a"), "'key_file' not allowed"),
     "sqlite, several": (SPOKEN + sets("replicas=2"), "SQLite is for one pod: set replicas=1"),
     "sqlite, scaled": (
         SPOKEN + sets("autoscaling.enabled=true"),

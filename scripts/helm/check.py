@@ -33,6 +33,7 @@ OWN_KEYS = {
     "server": {"address"},
     "database": {"directory", "url", "url_file"},
     "keyring": {"directory", "create"},
+    "tls": {"certificate_file", "key_file", "client_ca_file"},
     "ops": {"address", "exposed"},
     "telemetry": {"otlp_headers_file", "service_instance"},
     # No volume holds such a file.
@@ -190,19 +191,22 @@ def check_server(name, documents):
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     require(config["server"]["address"] == f"0.0.0.0:{ports['grpc']}", f"{name}: port of gRPC")
     require(config["ops"]["address"] == f"0.0.0.0:{ports['ops']}", f"{name}: port of ops")
-    require(container["readinessProbe"]["grpc"]["port"] == ports["grpc"], f"{name}: readiness")
+    require(container["readinessProbe"]["grpc"]["port"] == ports["ops"], f"{name}: readiness")
     server = config["server"]
     ends = server["drain_seconds"] + server["grace_seconds"]
     telemetry = config["telemetry"]
     if "otlp_endpoint" in telemetry:
         ends += telemetry.get("otlp_timeout_seconds", 5)
     require(spec["terminationGracePeriodSeconds"] >= ends + 5, f"{name}: cut before its end")
+    secured = "certificate_file" in config.get("tls", {})
+    require(secured != server["plaintext"], f"{name}: neither TLS nor plain text, or both")
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     for path in (
         config["database"]["directory"],
         config["database"].get("url_file"),
         config.get("keyring", {}).get("directory"),
         config.get("telemetry", {}).get("otlp_headers_file"),
+        *(path for key, path in config.get("tls", {}).items() if key.endswith("_file")),
     ):
         good = path is None or any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
         require(good, f"{name}: {path} is on no volume")

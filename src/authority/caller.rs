@@ -12,6 +12,7 @@ use crate::coherence::Kept;
 use crate::domain::audit::By;
 use crate::domain::catalog::Catalog;
 use crate::domain::foreign::AnyValue;
+use crate::domain::identity::{Identity, IdentityName};
 use crate::domain::ids::{SecretId, TenantId, TokenId, UserId};
 use crate::domain::introspection::{Inactive, Record};
 use crate::domain::principal::{Role, User};
@@ -49,6 +50,8 @@ pub(super) enum Presented {
     },
     /// A session.
     Session(Box<Vouched>),
+    /// A service identity's certificate.
+    Identity(Arc<Identity>),
     /// Something, at the time when it began what it still stands behind: the token, unless
     /// it was a session.
     Before(Option<TokenId>),
@@ -115,6 +118,18 @@ impl Caller {
         Self::by_role(presented, user.user_id, tenant_id, role)
     }
 
+    /// Returns the caller that is a service identity. It acts as no user, by what it was
+    /// given.
+    pub(super) fn of_identity(identity: &Arc<Identity>) -> Self {
+        Self {
+            presented: Presented::Identity(Arc::clone(identity)),
+            tenant_id: identity.tenant_id.clone(),
+            user_id: None,
+            role: None,
+            scopes: identity.scopes.clone(),
+        }
+    }
+
     /// Returns who acts as what its user is: an administrator administers, a member
     /// manages its own tokens, and who is neither may do nothing.
     fn by_role(
@@ -146,8 +161,21 @@ impl Caller {
         match &self.presented {
             Presented::Token { token_id, .. } => Some(*token_id),
             Presented::Before(token_id) => *token_id,
-            Presented::Session(_) => None,
+            Presented::Session(_) | Presented::Identity(_) => None,
         }
+    }
+
+    /// Returns the service identity whose certificate was presented, if one was.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        match &self.presented {
+            Presented::Identity(identity) => Some(identity),
+            Presented::Token { .. } | Presented::Session(_) | Presented::Before(_) => None,
+        }
+    }
+
+    /// Returns the name of that identity.
+    pub fn identity_name(&self) -> Option<&IdentityName> {
+        self.identity().map(|identity| &identity.name)
     }
 
     /// Returns the token that was presented, to be changed itself.
@@ -156,24 +184,26 @@ impl Caller {
         self.token_id().ok_or(none)
     }
 
-    /// Returns whether a token of this tenant was presented.
+    /// Returns whether a token of this tenant was presented, or what stands in place of one:
+    /// a service identity is bound as tokens are.
     pub(super) fn is_token_of(&self, tenant_id: &TenantId) -> bool {
-        self.token_id().is_some() && self.tenant_id == *tenant_id
+        let by_grant = self.token_id().is_some() || self.identity().is_some();
+        by_grant && self.tenant_id == *tenant_id
     }
 
     /// Returns which value of its token was presented, if one was.
     pub(super) fn secret_id(&self) -> Option<SecretId> {
         match &self.presented {
             Presented::Token { secret_id, .. } => Some(*secret_id),
-            Presented::Session(_) | Presented::Before(_) => None,
+            Presented::Session(_) | Presented::Identity(_) | Presented::Before(_) => None,
         }
     }
 
     /// Returns whose trust vouches for the session that was presented, and when it ends;
-    /// `None` for a token.
+    /// `None` for a token and for an identity.
     pub fn session(&self) -> Option<(String, Timestamp)> {
         match &self.presented {
-            Presented::Token { .. } | Presented::Before(_) => None,
+            Presented::Token { .. } | Presented::Identity(_) | Presented::Before(_) => None,
             Presented::Session(vouched) => {
                 Some((vouched.voucher.to_string(), vouched.identity.ends_at))
             }
@@ -185,13 +215,16 @@ impl Caller {
     pub(super) fn acts_in_one_tenant(&self) -> bool {
         match &self.presented {
             Presented::Session(vouched) => matches!(vouched.voucher, Voucher::Tenant(_)),
-            Presented::Token { .. } | Presented::Before(_) => false,
+            Presented::Token { .. } | Presented::Identity(_) | Presented::Before(_) => false,
         }
     }
 
-    /// Returns by what the caller is known when it asks again: its token, or its user, for
-    /// whom one trust alone vouches.
+    /// Returns by what the caller is known when it asks again: its token, its identity, or
+    /// its user, for whom one trust alone vouches.
     pub(super) fn key(&self) -> uuid::Uuid {
+        if let Some(identity) = self.identity() {
+            return identity.key();
+        }
         let user_id = || self.user_id.map(UserId::uuid);
         let key = self.token_id().map(TokenId::uuid).or_else(user_id);
         key.unwrap_or_default()
@@ -204,6 +237,10 @@ impl Caller {
             tenant_id: self.tenant_id.to_string(),
             user_id: self.user_id.map(|id| id.to_string()).unwrap_or_default(),
             trust: self.session().map(|(trust, _)| trust).unwrap_or_default(),
+            identity: self
+                .identity_name()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 
@@ -238,6 +275,7 @@ impl Caller {
     /// Returns whether the caller's session holds a scope of the catalog by its user's
     /// role. A token holds what it was granted, never more for its owner's role.
     fn holds_by_role(&self, scope: &ScopeName, catalog: &Catalog) -> bool {
+        // An identity has no role.
         let role = self.role.filter(|_| self.token_id().is_none());
         role.is_some_and(|role| catalog.admits(scope, role))
     }

@@ -395,6 +395,7 @@ fn unfit(error: Error, otherwise: Unclaimable) -> Failure {
         Error::InvalidArgument(_)
         | Error::Unauthenticated
         | Error::SessionRefused(_)
+        | Error::IdentityRefused(_)
         | Error::PermissionDenied(_)
         | Error::NotFound(_)
         | Error::AlreadyExists(_)

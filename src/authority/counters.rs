@@ -1,5 +1,6 @@
 //! What is counted while the process runs, for tests and for metrics.
 
+use crate::domain::identity;
 use crate::domain::introspection::Inactive;
 use crate::domain::invite::Unclaimable;
 use crate::domain::session::Refusal;
@@ -94,10 +95,12 @@ pub enum Unauthenticated {
     Inactive(Inactive),
     /// It gave a session that is refused.
     Session,
+    /// It gave nothing but its connection's certificate, which is refused.
+    Identity(identity::Refusal),
 }
 
 impl Closed for Unauthenticated {
-    const COUNT: usize = Inactive::COUNT + 2;
+    const COUNT: usize = Inactive::COUNT + 2 + identity::Refusal::ALL.len();
 
     fn all() -> impl Iterator<Item = Self> {
         // A credential is of no tenant but its own.
@@ -105,12 +108,14 @@ impl Closed for Unauthenticated {
         [Self::NoCredential, Self::Session]
             .into_iter()
             .chain(inactive.map(Self::Inactive))
+            .chain(identity::Refusal::ALL.iter().copied().map(Self::Identity))
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::NoCredential => "no_credential",
             Self::Session => "session",
+            Self::Identity(refusal) => refusal.as_str(),
             Self::Inactive(reason) => reason.name(),
         }
     }
@@ -120,6 +125,7 @@ impl Closed for Unauthenticated {
             Self::Inactive(reason) => reason.place(),
             Self::NoCredential => Inactive::COUNT,
             Self::Session => Inactive::COUNT + 1,
+            Self::Identity(refusal) => Inactive::COUNT + 2 + refusal as usize,
         }
     }
 }

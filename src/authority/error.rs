@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::requests::Done;
 use crate::domain::entropy::EntropyError;
+use crate::domain::identity;
 use crate::domain::reason::{Denial, Field, Missing, Obstacle, Taken, Violations};
 use crate::domain::session::Refusal;
 use crate::store;
@@ -20,6 +21,10 @@ pub enum Error {
     /// The caller presented a session that is not good now. Why is not told.
     #[error("the session is refused")]
     SessionRefused(Refusal),
+    /// The caller presented a certificate, and nothing else, that is nobody's who may act.
+    /// Why is not told.
+    #[error("the certificate is refused")]
+    IdentityRefused(identity::Refusal),
     /// The caller may not do this.
     #[error("{}", .0.sentence())]
     PermissionDenied(Denial),

@@ -107,6 +107,17 @@ impl Authority {
         self.judge_at_once(&asked, least, &made)
     }
 
+    /// Returns what has a presented value read into memory, where that is used. What comes
+    /// of it [`introspect_at_once`](Self::introspect_at_once) tells.
+    pub fn fetch(self: &Arc<Self>, presented_as: &str) -> Option<impl Future<Output = ()> + use<>> {
+        let value: AnyValue = presented(presented_as).parse().ok()?;
+        self.coherence.applied()?;
+        let coherence = Arc::clone(&self.coherence);
+        Some(async move {
+            let _ = coherence.read(&value).await;
+        })
+    }
+
     /// Counts what an introspection came to.
     pub fn count_introspection(&self, outcome: Outcome) {
         self.counters.introspections.mine().tick(outcome);

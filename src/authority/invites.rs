@@ -194,6 +194,10 @@ impl Scene {
     /// Judges what is asked for, and returns the invite to be, without its value's hint.
     async fn plan_invite(&mut self, command: &CreateInvite, ids: Ids) -> Result<Invite, Error> {
         self.forbid_reserved()?;
+        // The claim is judged by what the maker may do then.
+        if self.caller.identity().is_some() {
+            return Err(Error::FailedPrecondition(Obstacle::NoInviter));
+        }
         let mut violations = command.violations.clone();
         let (user_id, new_user) = invitee(command.invitee.as_ref(), ids, &mut violations);
         let ttl = command.ttl.unwrap_or(bounds::INVITE_TTL_DEFAULT);

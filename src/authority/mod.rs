@@ -15,6 +15,7 @@ pub mod explain;
 pub mod exposed;
 mod grant;
 pub mod hasher;
+pub mod identities;
 pub mod import;
 pub mod introspect;
 pub mod invites;
@@ -63,6 +64,7 @@ use self::counters::Counters;
 pub use self::error::Error;
 use self::exposed::Exposures;
 use self::hasher::Hasher;
+use self::identities::Registry;
 use self::keyring::Keyring;
 use self::replica::Replica;
 use self::requests::RequestId;
@@ -96,6 +98,7 @@ pub struct Authority {
     keyring: ArcSwap<Keyring>,
     replica: Replica,
     trusts: Trusts,
+    registry: Registry,
     hasher: Hasher,
     in_flight: InFlight,
     suspects: Suspects,
@@ -178,6 +181,7 @@ impl Authority {
         let authority = Self {
             replica: Replica::new(reload_period, clock.now())?,
             trusts: Trusts::none(),
+            registry: Registry::default(),
             store,
             coherence: Arc::new(coherence),
             clock,

@@ -33,7 +33,7 @@ impl<'a> From<&'a Kept> for Proof<'a> {
             secret_id: kept.secret_id,
             tenant_id: kept.tenant_id(),
             fingerprint: fingerprint.map(|(key, fingerprint)| (&**key, fingerprint)),
-            secret_hash: kept.secret_hash.as_ref(),
+            secret_hash: kept.secret_hash.as_deref(),
         }
     }
 }

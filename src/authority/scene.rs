@@ -183,6 +183,7 @@ impl Authority {
                 token_id,
                 secret_id,
             } => (*token_id, *secret_id),
+            Presented::Identity(_) => return self.identify_again(tx, caller).await,
             // It calls no more.
             Presented::Before(_) => return Err(Error::Unauthenticated),
         };

@@ -1,24 +1,29 @@
 //! Who the caller is.
 
+use std::sync::Arc;
+
 use super::access::Rpc;
 use super::scene::shown;
 use super::{Authority, Call, Caller, Error, Shown};
 use crate::domain::bounds;
 use crate::domain::change::Revision;
+use crate::domain::identity::Identity;
 use crate::domain::principal::{Membership, Role, Tenant, User};
 use crate::domain::time::Timestamp;
 
 /// Who the caller is.
 #[derive(Clone, Debug)]
 pub struct Whoami {
-    /// The token that it presented; none for a session.
+    /// The token that it presented; none for a session and for an identity.
     pub token: Option<Shown>,
-    /// That token's tenant, or the one that the session acts in, if any.
+    /// That token's tenant, or the one that the session or the identity acts in, if any.
     pub tenant: Option<Tenant>,
-    /// The user that it acts as; none for SERVICE.
+    /// The user that it acts as; none for SERVICE and for an identity.
     pub user: Option<User>,
     /// The session that it presented.
     pub session: Option<ShownSession>,
+    /// The service identity whose certificate it presented.
+    pub identity: Option<Arc<Identity>>,
     /// When this was so.
     pub now: Timestamp,
     /// Where that user is what.
@@ -42,6 +47,9 @@ impl Authority {
     /// Says who the caller is.
     pub async fn who_am_i(&self, call: Call) -> Result<Whoami, Error> {
         let tenant_id = call.caller.tenant_id.clone();
+        if let Some(identity) = call.caller.identity() {
+            return self.which_identity(&call, identity).await;
+        }
         let Some(token_id) = call.caller.token_id() else {
             return self.whose_session(&call.caller).await;
         };
@@ -71,9 +79,25 @@ impl Authority {
             tenant: Some(scene.tenant),
             user,
             session: None,
+            identity: None,
             now: scene.now,
             memberships,
             revision,
+        })
+    }
+
+    /// Says which service identity it is.
+    async fn which_identity(&self, call: &Call, identity: &Arc<Identity>) -> Result<Whoami, Error> {
+        let mut scene = self.look(call, Rpc::WhoAmI, &identity.tenant_id).await?;
+        Ok(Whoami {
+            token: None,
+            revision: self.see(scene.tx.get_head().await?),
+            tenant: Some(scene.tenant),
+            user: None,
+            session: None,
+            identity: Some(Arc::clone(identity)),
+            now: scene.now,
+            memberships: Vec::new(),
         })
     }
 
@@ -107,6 +131,7 @@ impl Authority {
                 ends_at,
                 role: caller.role,
             }),
+            identity: None,
             now: self.clock.now(),
             memberships,
             revision,

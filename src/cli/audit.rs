@@ -127,10 +127,12 @@ fn who(caller: Option<&pb::AuditCaller>) -> String {
     let Some(caller) = caller else {
         return String::from("-");
     };
-    // What was presented: a token, or a session that this trust vouched for.
-    let presented = match caller.trust.as_str() {
-        "" => escaped(&caller.token_id),
-        trust => escaped(trust),
+    // What was presented: a token, a session that this trust vouched for, or an identity's
+    // certificate.
+    let presented = match (caller.trust.as_str(), caller.identity.as_str()) {
+        ("", "") => escaped(&caller.token_id),
+        ("", identity) => format!("identity/{}", escaped(identity)),
+        (trust, _) => escaped(trust),
     };
     if caller.user_id.is_empty() {
         return presented;

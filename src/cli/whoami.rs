@@ -36,6 +36,13 @@ pub(super) async fn run(session: &Session) -> Result<(), Failure> {
                 .with("user", of_user)
                 .with("role", words::role(session.role))
                 .with("ends", moments::said(session.expire_time.as_ref()))
+        } else if let Some(identity) = &answer.identity {
+            // One of the two is empty.
+            let certificate = format!("{}{}", identity.spiffe_id, identity.dns_name);
+            record
+                .with("identity", text(&identity.name))
+                .with("certificate", text(&certificate))
+                .with("scopes", names(&identity.scopes))
         } else {
             let token = answer.token.clone().unwrap_or_default();
             record

@@ -3,7 +3,7 @@
 
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::intern::Interned;
 use crate::domain::catalog::Catalog;
@@ -69,7 +69,7 @@ pub struct Kept {
     pub fingerprint: Option<(Arc<KeyId>, Fingerprint)>,
     /// What bcrypt verifies it by, where there is no fingerprint, and wherever it was just
     /// read.
-    pub secret_hash: Option<SecretHash>,
+    pub secret_hash: Option<Box<SecretHash>>,
     /// Its tenant.
     pub tenant: Arc<Interned<Tenant>>,
     /// The user that it acts as; none for SERVICE.
@@ -85,7 +85,7 @@ pub struct Kept {
     /// them holds.
     texts: Box<str>,
     /// Which use of it was noted last, as a digest, so that the same is not noted again.
-    noted: AtomicU64,
+    noted: AtomicU32,
     /// What for.
     pub kind: Kind,
     revoked: bool,
@@ -158,7 +158,7 @@ impl Kept {
             token_id: token.token_id,
             secret_id: verifier.secret_id,
             fingerprint: key.zip(fingerprint),
-            secret_hash: Some(verifier.secret_hash),
+            secret_hash: Some(Box::new(verifier.secret_hash)),
             tenant,
             owner,
             grant,
@@ -167,7 +167,7 @@ impl Kept {
             expires_at: token.expires_at.into(),
             ends_at: verifier.ends_at.into(),
             texts: join(&token.name, &token.agent_id, &token.labels),
-            noted: AtomicU64::new(0),
+            noted: AtomicU32::new(0),
             kind: token.kind,
             revoked: token.revocation.is_some(),
             disabled: token.disabled_at.is_some(),
@@ -192,7 +192,7 @@ impl Kept {
             expires_at: self.expires_at,
             ends_at: self.ends_at,
             texts: self.texts.clone(),
-            noted: AtomicU64::new(self.noted.load(Ordering::Relaxed)),
+            noted: AtomicU32::new(self.noted.load(Ordering::Relaxed)),
             kind: self.kind,
             revoked: self.revoked,
             disabled: self.disabled,
@@ -272,7 +272,7 @@ impl Kept {
 
     /// Returns whether a use, by its digest, is another than the last that was noted, and
     /// remembers it. What is written often is no line that other cores read.
-    pub fn is_new_use(&self, digest: u64) -> bool {
+    pub fn is_new_use(&self, digest: u32) -> bool {
         let new = self.noted.load(Ordering::Relaxed) != digest;
         if new {
             self.noted.store(digest, Ordering::Relaxed);
@@ -317,6 +317,6 @@ mod tests {
 
     #[test]
     fn a_record_is_small() {
-        assert!(size_of::<Kept>() <= 192, "{} bytes", size_of::<Kept>());
+        assert!(size_of::<Kept>() <= 168, "{} bytes", size_of::<Kept>());
     }
 }

@@ -5,7 +5,7 @@ mod landing;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -50,6 +50,8 @@ pub(super) struct Memory<H> {
     trusted: AtomicBool,
     /// The number of the last change that was applied.
     applied: AtomicI64,
+    /// How often a change may have touched a tenant, from 1 on.
+    turn: AtomicU64,
     state: Mutex<State>,
     /// Held by who follows the log.
     pub(super) following: tokio::sync::Mutex<()>,
@@ -60,13 +62,15 @@ pub(super) struct Memory<H> {
     pub(super) broken: Option<Rule>,
 }
 
-/// What keeps a read that raced with a change from being answered.
+/// What keeps a read that raced with a change, or came before one, from being answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// It goes to nobody: neither into memory nor to who waits for it.
     Tag,
     /// It does not go to who waits for it, who may have come after the change.
     Join,
+    /// A change of a tenant ends what is remembered of whether it stands.
+    Turn,
 }
 
 /// What only who reads and who follows have.
@@ -107,6 +111,7 @@ impl<H> Memory<H> {
             lease,
             trusted: AtomicBool::new(true),
             applied: AtomicI64::new(head.0),
+            turn: AtomicU64::new(1),
             state: Mutex::new(State {
                 interner: Interner::default(),
                 recent: Recent::after(head),
@@ -150,6 +155,11 @@ impl<H> Memory<H> {
     /// Returns the number of the last change that was applied.
     pub(super) fn applied(&self) -> ChangeNumber {
         ChangeNumber(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Returns how often a change may have touched a tenant.
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Acquire)
     }
 
     /// Returns the bytes that all of it takes, about.
@@ -269,6 +279,10 @@ impl<H> Memory<H> {
             }
         }
         state.recent.add(logged.number, Touch::of(&logged.change));
+        let of_tenant = matches!(logged.change, Change::TenantChanged(_));
+        if of_tenant && self.keeps(Rule::Turn) {
+            self.turn.fetch_add(1, Ordering::AcqRel);
+        }
         match &logged.change {
             Change::TokenCreated(..) | Change::TokenChanged(..) => {}
             Change::UserChanged(user_id) => state.interner.forget_user(*user_id),
@@ -329,6 +343,7 @@ impl<H> Memory<H> {
         state.recent = Recent::after(applied);
         self.records.clear(&mut state.hand);
         self.filter.clear();
+        self.turn.fetch_add(1, Ordering::AcqRel);
         self.applied.store(applied.0, Ordering::Release);
         counters.dropped.add(1);
         self.dropped.notify_one();

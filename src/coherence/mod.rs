@@ -19,6 +19,7 @@ mod model;
 mod recent;
 mod records;
 mod source;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,13 +36,11 @@ use self::lease::Lease;
 use self::memory::{Batch, Memory, Told};
 use self::records::Capacity;
 pub use self::source::Source;
+pub use self::standing::Standing;
 use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::foreign::{AnyValue, ForeignValue, ValueKey};
 use crate::domain::introspection::Record;
 use crate::store::{self, Alone, Store};
-
-/// The tasks that read at once, at most: what comes meanwhile is read together.
-const READERS: usize = 4;
 
 /// How much memory may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +296,7 @@ impl<S: Source> Coherence<S> {
     /// Has a value read, with those that others want meanwhile.
     async fn want(self: &Arc<Self>, memory: &Memory<S::Hold>, wanted: &ValueKey) -> Told {
         let (tell, told) = oneshot::channel();
-        if memory.want(wanted, tell, READERS, &self.counters) {
+        if memory.want(wanted, tell, self.store.readers(), &self.counters) {
             let reading = Arc::clone(self);
             // In the trace of who asked first; who joins finds nothing of it in its own.
             let reading = async move { reading.read_wanted().await };

@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::chance::Chance;
-use self::world::{Seen, Sim, World};
-use super::Coherence;
+use self::world::{Seen, Sim, TENANTS, World};
 use super::lease::Lease;
 use super::memory::{Memory, Rule};
 use super::records::Capacity;
+use super::{Coherence, Standing};
 use crate::domain::change::ChangeNumber;
 
 /// How many worlds are tried, each as its number has it.
@@ -29,6 +29,8 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 struct Going {
     sim: Arc<Sim>,
     coherence: Arc<Coherence<Sim>>,
+    /// What is remembered of each tenant.
+    standings: [Standing; TENANTS],
     /// The last change that was told to be done.
     done: Mutex<ChangeNumber>,
     wrong: Mutex<Vec<String>>,
@@ -56,6 +58,10 @@ impl Going {
     async fn ask(self: Arc<Self>, mut chance: Chance) {
         for _ in 0..chance.below(25) {
             sleep(chance.moment() / 2).await;
+            if chance.is_one_of(4) {
+                self.ask_standing(chance.below(TENANTS)).await;
+                continue;
+            }
             let asked = self.ask_once(&mut chance);
             if chance.is_one_of(6) {
                 // Who asked goes away.
@@ -63,6 +69,21 @@ impl Going {
             } else {
                 asked.await;
             }
+        }
+    }
+
+    async fn ask_standing(&self, tenant: usize) {
+        let done = *self.done.lock().unwrap();
+        let read = self.sim.standing(tenant);
+        let asked = self.coherence.ask_standing(&self.standings[tenant], read);
+        // The store was away, which is no answer.
+        let Ok(Some(stands)) = asked.await else {
+            return;
+        };
+        *self.checked.lock().unwrap() += 1;
+        if !self.sim.stood(tenant, stands, done) {
+            let told = format!("tenant {tenant} stands: {stands} after {}", done.0);
+            self.wrong.lock().unwrap().push(told);
         }
     }
 
@@ -112,6 +133,7 @@ fn run(number: u64, broken: Option<Rule>) -> (Vec<String>, u64) {
         let going = Arc::new(Going {
             sim,
             coherence,
+            standings: Default::default(),
             done: Mutex::new(ChangeNumber(0)),
             wrong: Mutex::default(),
             checked: Mutex::default(),
@@ -162,6 +184,11 @@ fn without_the_tag_an_old_read_is_answered() {
 #[test]
 fn without_the_rule_of_joining_an_old_read_is_answered() {
     assert!(shows(Rule::Join));
+}
+
+#[test]
+fn without_turns_what_a_tenant_was_is_answered() {
+    assert!(shows(Rule::Turn));
 }
 
 #[tokio::test(start_paused = true)]

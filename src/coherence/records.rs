@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::mem::size_of;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use papaya::HashMap;
 
@@ -19,11 +19,13 @@ const HAND: usize = 64;
 #[derive(Debug)]
 struct Entry {
     kept: Several,
-    /// Whether it was asked for since the hand last came by.
-    used: AtomicBool,
-    /// Which addition it is of: the hand knows by it what is gone.
-    added: u64,
+    /// Which addition it is of, by which the hand knows what is gone; and, as [`USED`],
+    /// whether it was asked for since the hand last came by.
+    added: AtomicU64,
 }
+
+/// The bit of an entry that was asked for. So many are never added.
+const USED: u64 = 1 << 63;
 
 #[derive(Debug)]
 enum Several {
@@ -32,6 +34,23 @@ enum Several {
 }
 
 impl Entry {
+    /// Says that it was asked for. Written once for each time that the hand comes by, so
+    /// that cores which read the same record don't take its line from each other.
+    fn was_used(&self) {
+        if self.added.load(Ordering::Relaxed) & USED == 0 {
+            self.added.fetch_or(USED, Ordering::Relaxed);
+        }
+    }
+
+    fn is_of(&self, added: u64) -> bool {
+        self.added.load(Ordering::Relaxed) & !USED == added
+    }
+
+    /// Returns whether it was asked for since this was last asked.
+    fn take_used(&self) -> bool {
+        self.added.fetch_and(!USED, Ordering::Relaxed) & USED != 0
+    }
+
     fn bytes(&self) -> usize {
         let kept = match &self.kept {
             Several::One(kept) => kept.bytes(),
@@ -100,10 +119,8 @@ impl Records {
                 all.iter().all(|kept| kept.is_current()).then(|| look(&all))
             }
         };
-        // Written once for each time that the hand comes by, so that cores which read the
-        // same record don't take its line from each other.
-        if found.is_some() && !entry.used.load(Ordering::Relaxed) {
-            entry.used.store(true, Ordering::Relaxed);
+        if found.is_some() {
+            entry.was_used();
         }
         found
     }
@@ -117,8 +134,7 @@ impl Records {
         hand.added += 1;
         let entry = Entry {
             kept,
-            used: AtomicBool::new(false),
-            added: hand.added,
+            added: AtomicU64::new(hand.added),
         };
         let bytes = entry.bytes();
         let map = self.map.pin();
@@ -160,11 +176,11 @@ impl Records {
             let Some((key, added)) = hand.ring.pop_front() else {
                 break;
             };
-            let Some(entry) = map.get(&key).filter(|entry| entry.added == added) else {
+            let Some(entry) = map.get(&key).filter(|entry| entry.is_of(added)) else {
                 // Gone before, or another took its place, which is in the ring itself.
                 continue;
             };
-            let used = entry.used.swap(false, Ordering::Relaxed);
+            let used = entry.take_used();
             if used && self.is_full(others) && left > 0 || !self.is_full(others) {
                 hand.ring.push_back((key, added));
             } else if let Some(entry) = map.remove(&key) {

@@ -28,6 +28,10 @@ pub trait Source: Send + Sync + 'static {
     /// Reads the log's head once nothing that was begun can change it any more.
     fn settled_head(&self) -> impl Future<Output = Result<Revision, Error>> + Send;
 
+    /// Returns how many statements may read values at once: what comes meanwhile is read
+    /// together.
+    fn readers(&self) -> usize;
+
     /// Reads what is known of some lookups, without catalogs.
     fn by_lookups(
         &self,
@@ -97,6 +101,10 @@ impl Source for Store {
 
     async fn settled_head(&self) -> Result<Revision, Error> {
         self.begin().await?.lock_head().await
+    }
+
+    fn readers(&self) -> usize {
+        self.reads_at_once()
     }
 
     async fn by_lookups(&self, lookups: &[Lookup]) -> Result<Vec<(Known, Verifier)>, Error> {

@@ -28,10 +28,10 @@ impl Config {
         };
         let Self { server, limits, .. } = self;
         require(
-            server.address.ip().is_loopback() || server.plaintext,
-            &["server.address", "server.plaintext"],
-            "not loopback, and there is no TLS; set server.plaintext = true to serve plain text \
-             there",
+            server.address.ip().is_loopback() || server.plaintext || self.has_tls(),
+            &["server.address", "server.plaintext", "tls.certificate_file"],
+            "not loopback, and there is no TLS; set tls.certificate_file and tls.key_file, or \
+             server.plaintext = true to serve plain text there",
         );
         require(
             self.ops.address.ip().is_loopback() || self.ops.exposed,
@@ -107,7 +107,7 @@ impl Config {
         };
         let address = self.server.address;
         warn(
-            address.ip().is_loopback(),
+            address.ip().is_loopback() || self.has_tls(),
             "server.address",
             String::from("plain text off loopback: values cross the network unprotected"),
         );
@@ -147,6 +147,13 @@ impl Config {
             warn(
                 !read.is_ok_and(|file| is_open_to_others(&file)),
                 "database.url_file",
+                String::from("every user of this machine may read it; chmod 0600, or 0400"),
+            );
+        }
+        if let Some(file) = &self.tls.key_file {
+            warn(
+                !std::fs::metadata(file).is_ok_and(|file| is_open_to_others(&file)),
+                "tls.key_file",
                 String::from("every user of this machine may read it; chmod 0600, or 0400"),
             );
         }

@@ -1,5 +1,5 @@
 //! What a configuration is given, and where: in the file, the environment, by flags. The
-//! later one wins. Knows no section and no key.
+//! later one wins. Knows no section but those that stand within another, and no key.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,8 +7,10 @@ use std::fmt;
 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::identities;
 use super::problems::Problems;
 
 /// What the environment's variables begin with; `__` stands between a section and
@@ -134,17 +136,36 @@ impl Given {
                     .insert((section, String::new()), (Raw::Wrong, origin));
                 continue;
             };
-            given.sections.insert(section.clone(), origin);
+            // One that has nothing but another within it is not begun by that.
+            if keys.is_empty()
+                || keys
+                    .keys()
+                    .any(|key| within(&section, key.get_ref()).is_none())
+            {
+                given.sections.insert(section.clone(), origin);
+            }
             for (key, value) in keys {
                 let origin = at(key.span().start);
-                let value = toml::Value::deserialize(value.into_deserializer());
-                let name = (section.clone(), key.into_inner().into_owned());
-                given
-                    .values
-                    .insert(name, (value.map_or(Raw::Wrong, Raw::Typed), origin));
+                let inner = within(&section, key.get_ref());
+                if let (Some(inner), DeValue::Table(keys)) = (inner, value.get_ref()) {
+                    given.sections.insert(inner.to_owned(), origin);
+                    for (key, value) in keys.clone() {
+                        let origin = at(key.span().start);
+                        given.add(inner, key.into_inner().into_owned(), value, origin);
+                    }
+                } else {
+                    given.add(&section, key.into_inner().into_owned(), value, origin);
+                }
             }
         }
         given
+    }
+
+    /// Adds a value of the file.
+    fn add(&mut self, section: &str, key: String, value: Spanned<DeValue<'_>>, origin: Origin) {
+        let value = toml::Value::deserialize(value.into_deserializer());
+        let raw = value.map_or(Raw::Wrong, Raw::Typed);
+        self.values.insert((section.to_owned(), key), (raw, origin));
     }
 
     /// Adds what the environment holds.
@@ -177,6 +198,15 @@ impl Given {
         self.values.insert(name, (raw, origin));
     }
 
+    /// Takes out what was given of a key.
+    pub(super) fn take(&mut self, section: &str, key: &str) -> Option<(Raw, Origin)> {
+        let taken = self.values.remove(&(section.to_owned(), key.to_owned()));
+        if taken.is_some() && !self.values.keys().any(|(other, _)| other == section) {
+            self.sections.remove(section);
+        }
+        taken
+    }
+
     /// Takes out what was given of a section: keys, values and where they come from.
     pub(super) fn section(&mut self, name: &str) -> Vec<(String, Raw, Origin)> {
         self.sections.remove(name);
@@ -198,6 +228,12 @@ impl Given {
         }
         rest
     }
+}
+
+/// Returns which section a key stands for, if one is within its section.
+fn within(section: &str, key: &str) -> Option<&'static str> {
+    let full = identities::ALL;
+    (full.split_once('.') == Some((section, key))).then_some(full)
 }
 
 /// Returns the line at an offset.

@@ -55,6 +55,17 @@ pub const MISTAKES: &[Mistake] = &[
     file("[server]\ngrace_seconds = \"30s\""),
     file("[server]\ndrain_seconds = -1"),
     file("[server]\naddress = \"127.0.0.1:9464\""),
+    file("[server]\nconnection_age = 600"),
+    file("[tls]\ncertificate_file = \"tls.crt\""),
+    file("[tls]\nkey_file = \"tls.key\""),
+    file("[tls]\nclient_ca_file = \"ca.crt\""),
+    file("[tls]\ncertificate_file = \"tls.crt\"\nkey_file = \"tls.key\""),
+    file(
+        "[server]\nplaintext = true\n[tls]\ncertificate_file = \"tls.crt\"\nclient_certificates = \"required\"",
+    ),
+    file("[tls]\nclient_certificates = \"yes\""),
+    file("[tls]\nminimum_version = \"1.1\""),
+    file("[tls]\ncert_file = \"tls.crt\""),
     file("[sever]\naddress = \"127.0.0.1:50051\""),
     file("[cache]\nsize = 1"),
     file("address = \"127.0.0.1:50051\""),
@@ -82,6 +93,15 @@ pub const MISTAKES: &[Mistake] = &[
     file("[telemetry]\nlevel = \"debug\""),
     file("[telemetry]\nlog = \"token_authority=loud\""),
     file("[telemetry]\nlog_format = \"xml\""),
+    file("[tls.identities.chat]\ntenant_id = \"acme\"\nscopes = [\"authority:introspect\"]"),
+    file(
+        "[tls.identities.chat]\nspiffe_id = \"spiffe://prod.example.org\"\n\
+         tenant_id = \"authority\"\nscopes = [\"authority:operator\"]",
+    ),
+    file(
+        "[tls.identities.chat]\ndns_name = \"*.example.org\"\n\
+         tenant_id = \"acme\"\nscopes = [\"chat\"]",
+    ),
     variables(&[("TOKEN_AUTHORITY_SERVER__ADRESS", "127.0.0.1:50051")]),
     variables(&[("TOKEN_AUTHORITY_DATABASE__URL", "")]),
     variables(&[("TOKEN_AUTHORITY_HASHING__COST", "high")]),

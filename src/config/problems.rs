@@ -7,6 +7,8 @@ use std::fmt;
 
 use super::given::Origin;
 use super::schema::Section;
+use super::{identities, trusts};
+use crate::domain::identity::IdentityName;
 use crate::domain::session::TrustName;
 
 /// All that is wrong with a configuration.
@@ -68,17 +70,17 @@ fn shown(name: &str) -> Cow<'_, str> {
         let good = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
         (1..=40).contains(&part.len()) && part.bytes().all(good)
     };
-    // The name of a trust is known to be one before its keys are looked at.
-    if let Some((trust, key)) = name
-        .strip_prefix("trusts.")
-        .and_then(|of| of.split_once('.'))
-    {
-        let known = trust.parse::<TrustName>().is_ok() && good(key);
-        return if known {
-            name.into()
-        } else {
-            "an unknown key of [trusts.NAME]".into()
-        };
+    // The name of a trust or an identity is known to be one before its keys are looked at.
+    let named = |prefix| name.strip_prefix(prefix)?.split_once('.');
+    let of_trust = |(name, key): (&str, &str)| name.parse::<TrustName>().is_ok() && good(key);
+    let of_identity = |(name, key): (&str, &str)| name.parse::<IdentityName>().is_ok() && good(key);
+    let known = named("trusts.").map(|of| (of_trust(of), trusts::SECTION));
+    let known =
+        known.or_else(|| named("tls.identities.").map(|of| (of_identity(of), identities::SECTION)));
+    match known {
+        Some((true, _)) => return name.into(),
+        Some((false, section)) => return format!("an unknown key of [{section}]").into(),
+        None => {}
     }
     match name.split_once('.') {
         None if good(name) => name.into(),

@@ -45,6 +45,7 @@ pub(super) enum Kind {
     Address,
     Text,
     Texts,
+    List,
     Other,
 }
 
@@ -137,6 +138,7 @@ impl Kind {
             Some("string") if text("format") == Some("address") => Self::Address,
             Some("string") => Self::Text,
             Some("object") => Self::Texts,
+            Some("array") => Self::List,
             _ => Self::Other,
         }
     }
@@ -157,6 +159,7 @@ impl Kind {
             }
             Self::OneOf(_) | Self::Address | Self::Text => value.is_str(),
             Self::Texts => value.is_table(),
+            Self::List => value.is_array(),
             Self::Other => true,
         }
     }
@@ -189,6 +192,7 @@ impl fmt::Display for Kind {
             Self::Address => f.write_str("an IP address and a port, such as 127.0.0.1:50051"),
             Self::Text => f.write_str("a string"),
             Self::Texts => f.write_str("a table of strings, such as { typ = \"Bearer\" }"),
+            Self::List => f.write_str("a list of strings, such as [\"a\", \"b\"]"),
             Self::Other => f.write_str("what docs/config.md says"),
         }
     }

@@ -36,6 +36,12 @@ pub struct Server {
     /// Kubernetes leaves a pod by default.
     #[schemars(range(max = 3600))]
     pub grace_seconds: u64,
+    /// How long, in seconds, a connection lasts, a tenth more or less, before its client is
+    /// told to make another: so that whoever balances by connections finds new replicas.
+    /// Calls in flight finish; what outlasts `limits.deadline_max_seconds`, as a stream of
+    /// health may, is cut. 0 lets connections last for ever.
+    #[schemars(range(max = 86_400))]
+    pub connection_age_seconds: u64,
     /// Which threads serve connections: `per-core`, so many as `cores` says, each with
     /// connections of its own; or `shared`, those that do all else, for whoever has fewer
     /// busy connections than cores.
@@ -64,6 +70,7 @@ impl Default for Server {
             reflection: true,
             drain_seconds: 5,
             grace_seconds: 15,
+            connection_age_seconds: bounds::CONNECTION_AGE.as_secs(),
             runtime: Runtime::PerCore,
             cores: None,
         }

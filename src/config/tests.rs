@@ -44,7 +44,7 @@ fn every_problem_is_said_at_once() {
       - hashing.queue: must be a whole number from 1 to 100000 (FILE:6)
       - usage.flush_seconds: must be a whole number from 1 to 3600 (TOKEN_AUTHORITY_USAGE__FLUSH_SECONDS)
       - telemetry.logs: no such key; did you mean telemetry.log? (FILE:12)
-      - cache: no such section; there are server, database, keyring, hashing, limits, ops, coherence, retention, usage, telemetry, trusts.NAME (FILE:9)
+      - cache: no such section; there are server, database, keyring, hashing, limits, tls, ops, coherence, retention, usage, telemetry, trusts.NAME, tls.identities.NAME (FILE:9)
       - keyring.directory: required with PostgreSQL, where replicas share one keyring
     ");
 }
@@ -83,7 +83,7 @@ fn what_is_in_force_can_be_read_again_and_has_no_secret() {
     for line in [
         "# url = \"[redacted]\"",
         "cost = 12             # TOKEN_AUTHORITY_HASHING__COST",
-        "address = \"127.0.0.1:7\"  # --address",
+        "address = \"127.0.0.1:7\"        # --address",
         "queue = 256           # default",
     ] {
         assert!(printed.contains(line), "{line} in {printed}");

@@ -111,18 +111,21 @@ pub struct Event {
 /// Who did it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct By {
-    /// The token that was presented; empty for a session.
+    /// The token that was presented; empty for a session and for an identity.
     #[prost(string, tag = "1")]
     pub token_id: String,
-    /// That token's tenant, or the one that the session acts in.
+    /// That token's tenant, or the one that the session or the identity acts in.
     #[prost(string, tag = "2")]
     pub tenant_id: String,
-    /// The user that the token or session acts as; empty for SERVICE.
+    /// The user that the token or session acts as; empty for SERVICE and for an identity.
     #[prost(string, tag = "3")]
     pub user_id: String,
     /// Whose trust vouches for the session; empty for a token.
     #[prost(string, tag = "4")]
     pub trust: String,
+    /// The service identity whose certificate was presented; empty for all else.
+    #[prost(string, tag = "5")]
+    pub identity: String,
 }
 
 /// What it was about; empty is none.

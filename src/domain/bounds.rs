@@ -102,6 +102,8 @@ pub const METADATA_BYTES: u32 = 16 * 1024;
 pub const STREAMS: u32 = 200;
 /// The connections at once, at most.
 pub const CONNECTIONS: usize = 10_000;
+/// How long a connection lasts before its client is told to make another.
+pub const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 /// How long a call may take whose caller gives no deadline.
 pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 /// How long a call may take, at most.

@@ -137,8 +137,9 @@ reasons! {
         TooManyValues = "TOO_MANY_VALUES", "three earlier values of the token are still in their grace";
         ValueNotCurrent = "VALUE_NOT_CURRENT", "only a token's current value may rotate it, and the presented one is an earlier one";
         InviteClaimed = "INVITE_CLAIMED", "the invite was claimed: what it gave is taken back by removing the member";
-        NoUser = "CALLER_HAS_NO_USER", "the caller's token acts as no user";
-        NoToken = "CALLER_HAS_NO_TOKEN", "the caller presents a session, which is not this service's to rotate or revoke";
+        NoUser = "CALLER_HAS_NO_USER", "the caller acts as no user";
+        NoToken = "CALLER_HAS_NO_TOKEN", "the caller presents a session or a certificate, which is not this service's to rotate or revoke";
+        NoInviter = "CALLER_CANNOT_INVITE", "who makes an invite stands behind it until it is claimed, which a token or a user does";
     }
 }
 

@@ -1,5 +1,5 @@
 //! The ops port: what those who watch over a server ask it, in plain text and without
-//! a credential. It tells numbers and never an id of a token, user or tenant. Whoever
+//! a credential, over HTTP/1 or, as gRPC's probes do, over HTTP/2. It tells numbers and never an id of a token, user or tenant. Whoever
 //! reaches it holds up nobody: neither calls nor, by being silent or slow, another who asks.
 
 mod listener;
@@ -7,9 +7,9 @@ mod listener;
 use std::net::TcpListener;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 use self::listener::Bounded;
 use crate::metrics::{Format, Sources};
 
-/// Serves until `stop` is cancelled.
+/// Serves until `stop` is cancelled; `health` is gRPC's health service. A stream of it
+/// ends with its connection, which is soon.
 pub async fn serve(
     listener: TcpListener,
     sources: Sources,
+    health: Router,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?);
@@ -30,17 +32,22 @@ pub async fn serve(
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(sources)
-        .layer(map_response(closing));
+        .merge(health)
+        .layer(from_fn(closing));
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
 /// Ends the connection with the answer: who asks every few seconds needs no place in
-/// between.
-async fn closing(mut response: Response) -> Response {
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(header::CONNECTION, close);
+/// between. HTTP/2 has no such header; there the client ends it, or its time does.
+async fn closing(request: Request, next: Next) -> Response {
+    let is_http2 = request.version() == Version::HTTP_2;
+    let mut response = next.run(request).await;
+    if !is_http2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     response
 }
 

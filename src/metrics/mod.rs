@@ -15,6 +15,7 @@ use crate::housekeeping::Ledger;
 use crate::rpc::Calls;
 use crate::rpc::incoming::Connections;
 use crate::tally::{Closed, Distribution};
+use crate::tls;
 
 pub use self::text::Format;
 
@@ -29,6 +30,8 @@ pub struct Sources {
     pub connections: Arc<Connections>,
     /// How the chores went.
     pub chores: Arc<Ledger>,
+    /// How the certificates of the gRPC port are.
+    pub certificates: Arc<tls::Ledger>,
     /// Whether calls are served.
     pub readiness: Readiness,
 }
@@ -41,6 +44,7 @@ impl Sources {
             calls: Arc::default(),
             connections: Arc::default(),
             chores: Arc::default(),
+            certificates: Arc::default(),
             readiness,
         }
     }

@@ -179,6 +179,7 @@ mod tests {
                 tenant_id: "acme".into(),
                 user_id: "usr_x".into(),
                 trust: "installation/main".into(),
+                identity: "chat".into(),
             }),
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
             call_id: "call".into(),
@@ -201,6 +202,7 @@ mod tests {
             (caller.token_id.as_str(), caller.trust.as_str()),
             ("tok_x", "installation/main")
         );
+        assert_eq!(caller.identity, "chat");
         assert_eq!(published.subject.unwrap().tenant_id, "acme");
         assert_eq!(published.changes.len(), 2);
         assert_eq!(

@@ -271,7 +271,7 @@ async fn settle(
     extensions: &Extensions,
 ) -> Result<Caller, Error> {
     let session = match &arrived.credential {
-        Credential::Token(caller) => return Ok(Caller::clone(caller)),
+        Credential::Known(caller) => return Ok(Caller::clone(caller)),
         Credential::Session(session) => session,
     };
     let span = tracing::debug_span!("authority", rpc = "SettleSession");

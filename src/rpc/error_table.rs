@@ -55,7 +55,7 @@ rows! {
          of the whole is the first's. Where they would not fit in the headers that clients accept, \
          `omitted_violations` says how many are left out.",
         each(Field::ALL, |reason| Error::field("field", reason));
-    Error::Unauthenticated | Error::SessionRefused(_) =>
+    Error::Unauthenticated | Error::SessionRefused(_) | Error::IdentityRefused(_) =>
         "The call has no credential, or none that is good now.",
         [Error::Unauthenticated];
     Error::PermissionDenied(_) =>

@@ -1,6 +1,7 @@
 //! The connections that are taken: a bounded number at once.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,32 +14,63 @@ use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::handshake::{Failure, Failures, Tls, Wire};
+use crate::domain::peer::Peer;
 use crate::tally::Counter;
 
 /// A connection that was taken, before it is known who serves it.
 #[derive(Debug)]
 pub struct Arrival {
     stream: std::net::TcpStream,
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
     open: Open,
     place: OwnedSemaphorePermit,
 }
 
+/// Why a connection was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    /// The system's reason.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// The handshake failed; it is counted, and told of.
+    #[error("the handshake failed")]
+    Handshake(Failure),
+}
+
 impl Arrival {
-    /// Opens it on the runtime that this is called on, which serves it.
-    pub fn open(self) -> io::Result<Connection> {
-        Ok(Connection {
-            stream: TcpStream::from_std(self.stream)?,
+    /// Returns where it comes from.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens it on the runtime that this is called on, which serves it: makes the handshake
+    /// where TLS is spoken. Returns whom the client's certificate names, where it showed
+    /// one.
+    pub async fn open(self) -> Result<(Connection, Option<Arc<Peer>>), NotOpened> {
+        let stream = TcpStream::from_std(self.stream)?;
+        let (wire, peer) = match &self.tls {
+            None => (Wire::Plain(stream), None),
+            Some(tls) => tls.accept(stream).await.map_err(|failure| {
+                self.open.0.handshakes_failed.tick(failure);
+                NotOpened::Handshake(failure)
+            })?,
+        };
+        let connection = Connection {
+            wire,
             silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
             _open: self.open,
             _place: self.place,
-        })
+        };
+        Ok((connection, peer))
     }
 }
 
 /// A connection and its place among the bounded number.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     /// Until when the first bytes must have come; gone once they have.
     silence: Option<Pin<Box<Sleep>>>,
     _open: Open,
@@ -54,6 +86,8 @@ pub struct Connections {
     over: Counter,
     /// Those that were closed at once, for want of a place.
     pub refused: Counter,
+    /// Those whose handshake failed, by why.
+    pub handshakes_failed: Failures,
 }
 
 impl Connections {
@@ -87,7 +121,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = Pin::new(&mut self.wire).poll_read(context, buffer);
         if read.is_ready() {
             self.silence = None;
         } else if let Some(silence) = &mut self.silence
@@ -105,15 +139,15 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(&mut self.wire).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.wire).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.wire).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -121,11 +155,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        Pin::new(&mut self.wire).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.wire.is_write_vectored()
     }
 }
 
@@ -133,6 +167,7 @@ impl AsyncWrite for Connection {
 #[derive(Debug)]
 pub struct Incoming {
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
     connections: Arc<Connections>,
     refusals: Refusals,
@@ -183,11 +218,20 @@ pub fn incoming(
 ) -> Incoming {
     Incoming {
         listener,
+        tls: None,
         connections,
         refusals: Refusals::default(),
         places: Arc::new(Semaphore::new(most)),
         pause: None,
         closing: Box::pin(closing.cancelled_owned()),
+    }
+}
+
+impl Incoming {
+    /// Has TLS spoken over the connections, where it is given.
+    #[must_use]
+    pub fn over(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -200,8 +244,8 @@ impl Stream for Incoming {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            let stream = match self.listener.poll_accept(context) {
-                Poll::Ready(Ok((stream, _))) => stream,
+            let (stream, address) = match self.listener.poll_accept(context) {
+                Poll::Ready(Ok(accepted)) => accepted,
                 // Whoever is in the queue has been told that it is connected, and may have
                 // sent a call: only an empty queue is closed.
                 Poll::Pending => {
@@ -238,6 +282,8 @@ impl Stream for Incoming {
             };
             return Poll::Ready(Some(Arrival {
                 stream,
+                address,
+                tls: self.tls.clone(),
                 open: Open::new(&self.connections),
                 place,
             }));
@@ -260,7 +306,7 @@ mod tests {
         let counted = Arc::clone(&connections);
         let mut incoming = incoming(listener, 1, counted, open);
         let _first = TcpStream::connect(address).await.unwrap();
-        let taken = incoming.next().await.unwrap().open().unwrap();
+        let taken = incoming.next().await.unwrap().open().await.unwrap().0;
         let mut second = TcpStream::connect(address).await.unwrap();
         let mut buffer = [0; 1];
         tokio::select! {
@@ -315,7 +361,7 @@ mod tests {
         let open = CancellationToken::new();
         let mut incoming = incoming(listener, 1, Arc::default(), open);
         let _silent = TcpStream::connect(address).await.unwrap();
-        let mut taken = incoming.next().await.unwrap().open().unwrap();
+        let mut taken = incoming.next().await.unwrap().open().await.unwrap().0;
         let error = taken.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

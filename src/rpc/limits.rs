@@ -10,6 +10,9 @@ use crate::domain::bounds;
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
+    /// How long a connection lasts before its client is told to make another, a tenth more
+    /// or less; for ever where it is zero.
+    pub connection_age: Duration,
     /// Calls on one connection at once.
     pub streams: u32,
     /// Bytes of a message.
@@ -28,6 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: bounds::CONNECTIONS,
+            connection_age: bounds::CONNECTION_AGE,
             streams: bounds::STREAMS,
             message_bytes: bounds::MESSAGE_BYTES,
             batch_message_bytes: bounds::BATCH_MESSAGE_BYTES,

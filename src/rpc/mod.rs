@@ -10,6 +10,8 @@ pub(crate) mod chain;
 pub mod convert;
 pub mod cores;
 pub mod error_table;
+mod gathered;
+pub mod handshake;
 mod import;
 pub mod incoming;
 pub mod introspection;

@@ -8,16 +8,25 @@ use prost::bytes::BytesMut;
 
 use super::answer;
 use super::introspection::question;
-use super::layers::{Asked, Recall};
+use super::layers::{Asked, Fetching, Recall};
 use crate::authority::access::{Rpc, may_at_all};
 use crate::authority::counters::Outcome;
+use crate::authority::identities::Certified;
 use crate::authority::{Authority, Caller};
 use crate::domain::bounds;
+use crate::domain::peer::Peer;
 use crate::pb;
 
 impl Recall for Arc<Authority> {
+    fn certify(&self, peer: &Peer) -> Certified {
+        Authority::certify(self, peer)
+    }
+
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
-        let caller = self.authenticate_at_once(asked.credential)?;
+        let caller = match asked.credential {
+            Some(credential) => self.authenticate_at_once(credential)?,
+            None => self.identify_at_once(asked.certified?)?,
+        };
         may_at_all(asked.rpc, &caller).ok()?;
         if asked.rpc == Rpc::Introspect {
             let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
@@ -29,6 +38,19 @@ impl Recall for Arc<Authority> {
         }
         asked.note(&caller);
         Some(())
+    }
+
+    fn fetch(&self, asked: &Asked<'_>) -> Option<Fetching> {
+        if asked.rpc != Rpc::Introspect {
+            return None;
+        }
+        let caller = match asked.credential {
+            Some(credential) => self.authenticate_at_once(credential)?,
+            None => self.identify_at_once(asked.certified?)?,
+        };
+        may_at_all(asked.rpc, &caller).ok()?;
+        let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
+        Some(Box::pin(Authority::fetch(self, &message.token)?))
     }
 }
 

@@ -10,6 +10,7 @@ use super::tokens::token;
 use crate::authority::Authority;
 use crate::authority::access::Rpc;
 use crate::authority::revoke::RevokeCurrentToken;
+use crate::domain::identity::{Identity, Source};
 use crate::domain::reason::Violations;
 use crate::domain::token::RevokeReason;
 use crate::pb;
@@ -18,6 +19,20 @@ use crate::pb::self_service_server::SelfService;
 /// Serves the bearer itself.
 #[derive(Debug)]
 pub struct Service(pub Arc<Authority>);
+
+/// Shows a service identity to who is it.
+fn identity(identity: &Identity) -> pb::ServiceIdentity {
+    let (spiffe_id, dns_name) = match &identity.source {
+        Source::SpiffeId(id) => (id.to_string(), String::new()),
+        Source::DnsName(name) => (String::new(), name.to_string()),
+    };
+    pb::ServiceIdentity {
+        name: identity.name.to_string(),
+        spiffe_id,
+        dns_name,
+        scopes: identity.scopes.to_strings(),
+    }
+}
 
 #[tonic::async_trait]
 impl SelfService for Service {
@@ -42,6 +57,7 @@ impl SelfService for Service {
                         expire_time: Some(outward::timestamp(session.ends_at)),
                         role: session.role.map(outward::role).unwrap_or_default(),
                     }),
+                    identity: whoami.identity.as_deref().map(identity),
                 })
             },
         )

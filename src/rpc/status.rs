@@ -14,6 +14,7 @@ use super::chain;
 use super::layers::RequestId;
 use crate::authority::Error;
 use crate::authority::requests::Done;
+use crate::domain::identity;
 use crate::domain::ids::{InviteId, TokenId};
 use crate::domain::reason::Violations;
 use crate::domain::session::Refusal;
@@ -72,6 +73,13 @@ impl Detail<'_> {
     }
 }
 
+/// What is refused that was presented, and why.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    Session(Refusal),
+    Identity(identity::Refusal),
+}
+
 /// All that is to be said about a failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome<'e> {
@@ -85,8 +93,8 @@ pub(super) struct Outcome<'e> {
     pub(super) detail: Detail<'e>,
     /// How it is logged.
     pub(super) severity: Severity,
-    /// Why a session is refused: logged, never sent.
-    refusal: Option<Refusal>,
+    /// Why a session or a certificate is refused: logged, never sent.
+    refusal: Option<Refused>,
     /// Its cause: logged, never sent.
     cause: Option<&'e (dyn std::error::Error + 'static)>,
 }
@@ -130,7 +138,7 @@ impl<'e> Outcome<'e> {
                 // Refused for nothing: whoever did so erred, not the caller.
                 None => Self::internal(error),
             },
-            Error::Unauthenticated | Error::SessionRefused(_) => Self {
+            Error::Unauthenticated | Error::SessionRefused(_) | Error::IdentityRefused(_) => Self {
                 severity: Severity::Info,
                 refusal: refusal(error),
                 ..Self::plain(
@@ -259,7 +267,7 @@ impl<'e> Outcome<'e> {
         Failure {
             reason: self.reason,
             severity: self.severity,
-            refusal: self.refusal.map(Refusal::as_str),
+            refusal: self.refusal,
             chain: self.cause.map(chain::line),
         }
     }
@@ -271,7 +279,7 @@ impl<'e> Outcome<'e> {
 pub(super) struct Failure {
     reason: &'static str,
     severity: Severity,
-    refusal: Option<&'static str>,
+    refusal: Option<Refused>,
     chain: Option<String>,
 }
 
@@ -287,8 +295,19 @@ impl Failure {
     }
 
     /// Returns why a session was refused, if one was.
-    pub(super) fn refusal(&self) -> Option<&'static str> {
-        self.refusal
+    pub(super) fn of_session(&self) -> Option<&'static str> {
+        match self.refusal {
+            Some(Refused::Session(refusal)) => Some(refusal.as_str()),
+            Some(Refused::Identity(_)) | None => None,
+        }
+    }
+
+    /// Returns why a certificate was refused, if one was.
+    pub(super) fn of_identity(&self) -> Option<&'static str> {
+        match self.refusal {
+            Some(Refused::Identity(refusal)) => Some(refusal.as_str()),
+            Some(Refused::Session(_)) | None => None,
+        }
     }
 
     /// Returns the failure and its causes, where somebody must look at them.
@@ -312,10 +331,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Returns why a session is refused, if one is.
-fn refusal(error: &Error) -> Option<Refusal> {
+/// Returns why a session or a certificate is refused, if one is.
+fn refusal(error: &Error) -> Option<Refused> {
     if let Error::SessionRefused(refusal) = error {
-        Some(*refusal)
+        Some(Refused::Session(*refusal))
+    } else if let Error::IdentityRefused(refusal) = error {
+        Some(Refused::Identity(*refusal))
     } else {
         None
     }

@@ -2,7 +2,7 @@
 //! database. Without the catalogs, whose documents are large: their versions tell
 //! whether one that is at hand still holds.
 
-use super::backend::fetch_rows;
+use super::backend::{Db, fetch_rows};
 use super::follow::value_key;
 use super::introspection::{
     FoundRow, StandingRow, begun_values, found_columns, standing_columns, standing_joins, widths,
@@ -17,6 +17,18 @@ use crate::domain::value::Lookup;
 
 /// How many lookups one statement takes.
 const AT_ONCE: usize = 16;
+
+/// A row comes in any case, for the head.
+const FIND_ONE: &str = concat!(
+    "SELECT s.lookup AS value_lookup, s.hint AS value_hint, c.version AS catalog_version, ",
+    found_columns!(),
+    token_columns!(),
+    standing_columns!(),
+    " FROM log_head h
+      LEFT JOIN secrets s ON s.lookup = $1",
+    standing_joins!(),
+    " WHERE h.singleton = 1"
+);
 
 /// At least one row comes, for the head. Fewer lookups are filled up with the last one.
 const FIND_MANY: &str = concat!(
@@ -47,6 +59,7 @@ const FIND_MANY_BY_BEGINNING: &str = concat!(
 );
 
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    ("find_one", FIND_ONE),
     ("find_many", FIND_MANY),
     ("find_many_by_beginning", FIND_MANY_BY_BEGINNING),
 ];
@@ -105,6 +118,16 @@ impl FoundMany {
 }
 
 impl Store {
+    /// Returns how many reads of what is known are worth running at once, where what waits
+    /// is read by the next one: `SQLite` works on this machine's own cores, `PostgreSQL` is
+    /// waited for.
+    pub fn reads_at_once(&self) -> usize {
+        match &self.db {
+            Db::Sqlite { .. } => 1,
+            Db::Postgres(..) => 4,
+        }
+    }
+
     /// Returns what is known of lookups, in no order, and the head: in one statement for
     /// each 16 of them. Of several statements the earliest head is given, which all include.
     pub async fn find_many(&self, lookups: &[Lookup]) -> Result<FoundMany, Error> {
@@ -118,6 +141,10 @@ impl Store {
     }
 
     async fn find_at_once(&self, lookups: &[Lookup]) -> Result<FoundMany, Error> {
+        if let [only] = lookups {
+            let rows = fetch_rows!(self.db, FoundRow<KnownRow>, FIND_ONE, only.as_str())?;
+            return FoundMany::of(rows);
+        }
         let mut texts = lookups.iter().map(Lookup::as_str);
         let mut last = "";
         let at: [&str; AT_ONCE] = std::array::from_fn(|_| {

@@ -51,12 +51,9 @@ macro_rules! token_columns {
              t.revoke_text,
              u.external_id AS owner_external_id, u.suspended_at AS owner_suspended_at,
              u.deleted_at AS owner_deleted_at, m.role AS owner_role,
-             (SELECT e.created_at FROM epochs e WHERE ",
+             (SELECT CAST(e.created_at AS TEXT) || ' ' || e.reason FROM epochs e WHERE ",
             $crate::store::token_row::covers!(),
-            " ORDER BY e.number, e.position LIMIT 1) AS epoch_at,
-             (SELECT e.reason FROM epochs e WHERE ",
-            $crate::store::token_row::covers!(),
-            " ORDER BY e.number, e.position LIMIT 1) AS epoch_reason"
+            " ORDER BY e.number, e.position LIMIT 1) AS epoch"
         )
     };
 }
@@ -135,8 +132,7 @@ pub(super) struct TokenRow {
     owner_suspended_at: Option<i64>,
     owner_deleted_at: Option<i64>,
     owner_role: Option<String>,
-    epoch_at: Option<i64>,
-    epoch_reason: Option<String>,
+    epoch: Option<String>,
     #[sqlx(default)]
     epoch_text: Option<String>,
     #[sqlx(default)]
@@ -174,23 +170,19 @@ impl TokenRow {
     }
 
     fn revocation(&self) -> Result<Option<Revocation>, Error> {
-        let (at, reason, text) = if self.revoked_at.is_some() {
-            (
-                self.revoked_at,
-                &self.revoke_reason,
-                self.revoke_text.clone().unwrap_or_default(),
-            )
-        } else {
-            (
-                self.epoch_at,
-                &self.epoch_reason,
-                self.epoch_text.clone().unwrap_or_default(),
-            )
+        let (at, reason, text) = match (self.revoked_at, self.epoch.as_deref()) {
+            (Some(at), _) => (at, self.revoke_reason.as_deref(), &self.revoke_text),
+            (None, Some(epoch)) => {
+                let parts = epoch.split_once(' ');
+                let parts = parts.and_then(|(at, reason)| Some((at.parse().ok()?, reason)));
+                let (at, reason) = parts.ok_or_else(|| corrupt("epochs", "created_at"))?;
+                (at, Some(reason), &self.epoch_text)
+            }
+            (None, None) => return Ok(None),
         };
-        let Some(at) = optional_time(TABLE, "revoked_at", at)? else {
-            return Ok(None);
-        };
-        let reason = reason.as_deref().and_then(RevokeReason::from_stored);
+        let at = time(TABLE, "revoked_at", at)?;
+        let text = text.clone().unwrap_or_default();
+        let reason = reason.and_then(RevokeReason::from_stored);
         let reason = reason.ok_or_else(|| corrupt(TABLE, "revoke_reason"))?;
         Ok(Some(Revocation { at, reason, text }))
     }

@@ -8,12 +8,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Link, SpanKind, TraceId, TracerProvider as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    IdGenerator as _, RandomIdGenerator, Sampler, SamplingDecision, SamplingResult,
+    SdkTracerProvider, ShouldSample, Span, SpanData, SpanProcessor,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::dynamic_filter_fn;
@@ -23,6 +28,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::Error;
 use super::collector::Collector;
 use super::upkeep::Upkeep;
+use crate::call_span::{self, Sampling};
 use crate::config::Telemetry as Settings;
 
 /// The most spans that are sent at once.
@@ -34,6 +40,9 @@ const DELAY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Export {
     provider: SdkTracerProvider,
+    sample: Sample,
+    /// Whether everything is logged.
+    tells_all: bool,
     flushes: mpsc::Sender<oneshot::Sender<()>>,
     dropped: Arc<AtomicU64>,
     closing: CancellationToken,
@@ -78,14 +87,16 @@ impl Export {
             wanted,
             dropped: Arc::clone(&dropped),
         };
-        let sampler = Sampler::TraceIdRatioBased(settings.sample_ratio);
+        let sample = Sample(Sampler::TraceIdRatioBased(settings.sample_ratio));
         let provider = SdkTracerProvider::builder()
-            .with_sampler(Sampler::ParentBased(Box::new(sampler)))
+            .with_sampler(Sampler::ParentBased(Box::new(sample.clone())))
             .with_resource(resource)
             .with_span_processor(queue)
             .build();
         Ok(Self {
             provider,
+            sample,
+            tells_all: super::filter(settings)?.max_level_hint() > Some(LevelFilter::INFO),
             flushes,
             dropped,
             closing,
@@ -99,7 +110,8 @@ impl Export {
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
-        tracing_opentelemetry::layer()
+        let sample = self.sample.clone();
+        let traces = tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("token-authority"))
             .with_location(false)
             .with_threads(false)
@@ -107,7 +119,23 @@ impl Export {
             .with_level(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(dynamic_filter_fn(is_traced))
+            .with_filter(
+                dynamic_filter_fn(is_traced)
+                    // What libraries tell costs nothing: they tell much on each call.
+                    .with_callsite_filter(|metadata| {
+                        if may_be_traced(metadata) {
+                            Interest::sometimes()
+                        } else {
+                            Interest::never()
+                        }
+                    })
+                    .with_max_level_hint(LevelFilter::DEBUG),
+            );
+        Sampling {
+            all: self.tells_all,
+            draw: Box::new(move || sample.draw()),
+        }
+        .and_then(traces)
     }
 
     /// Returns once what had ended before was sent, or could not be.
@@ -140,9 +168,56 @@ fn is_traced<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    metadata.is_span()
-        && metadata.target().starts_with("token_authority")
-        && (metadata.name() == "rpc" || context.lookup_current().is_some())
+    may_be_traced(metadata)
+        && match metadata.name() {
+            "rpc" => call_span::is_traced() != Some(false),
+            _ => context.lookup_current().is_some(),
+        }
+}
+
+/// Returns whether it is a span of this program.
+fn may_be_traced(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("token_authority")
+}
+
+/// Which of the calls are traced of whose trace their callers say nothing.
+#[derive(Clone, Debug)]
+struct Sample(Sampler);
+
+impl Sample {
+    /// Decides of a call whose span there is not yet.
+    fn draw(&self) -> bool {
+        let trace_id = RandomIdGenerator::default().new_trace_id();
+        self.takes(trace_id)
+    }
+
+    fn takes(&self, trace_id: TraceId) -> bool {
+        let server = SpanKind::Server;
+        let result = self
+            .0
+            .should_sample(None, trace_id, "rpc", &server, &[], &[]);
+        result.decision == SamplingDecision::RecordAndSample
+    }
+}
+
+impl ShouldSample for Sample {
+    fn should_sample(
+        &self,
+        parent: Option<&opentelemetry::Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        // Drawn already, and not to be drawn twice.
+        let sampler = match call_span::is_traced() {
+            Some(true) => &Sampler::AlwaysOn,
+            Some(false) => &Sampler::AlwaysOff,
+            None => &self.0,
+        };
+        sampler.should_sample(parent, trace_id, name, kind, attributes, links)
+    }
 }
 
 /// Returns who sends.

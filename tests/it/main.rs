@@ -39,6 +39,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod keyring;
 #[cfg(test)]
 mod kinds;
@@ -76,6 +78,8 @@ mod support;
 mod sweeper;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]

@@ -19,6 +19,15 @@ root is the group's, too.
 {{- if eq .Values.database.kind "postgres" -}}
 {{- $_ := set $own.database "url_file" (printf "%s/database/url" (include "token-authority.secrets" .)) -}}
 {{- end -}}
+{{- with .Values.tls -}}
+{{- if .existingSecret -}}
+{{- $directory := printf "%s/tls" (include "token-authority.secrets" $) -}}
+{{- $_ := set $own "tls" (dict "certificate_file" (printf "%s/tls.crt" $directory) "key_file" (printf "%s/tls.key" $directory)) -}}
+{{- if .clientCA.key -}}
+{{- $_ := set $own.tls "client_ca_file" (printf "%s/client-ca/ca.crt" (include "token-authority.secrets" $)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.keyring.existingSecret -}}
 {{- $_ := set $own.keyring "directory" (printf "%s/keyring" (include "token-authority.secrets" .)) -}}
 {{- $_ := set $own.keyring "create" false -}}
@@ -36,12 +45,18 @@ toToml writes whole numbers as fractions, which the server refuses.
 {{- define "token-authority.toml" -}}
 {{- $config := include "token-authority.config" . | fromJson -}}
 {{- range $section, $keys := omit $config "trusts" -}}
-{{- if $keys }}
+{{- with omit $keys "identities" }}
 [{{ $section }}]
-{{- range $key, $value := $keys }}
+{{- range $key, $value := . }}
 {{ $key }} = {{ toRawJson $value }}
 {{- end }}
 {{- end -}}
+{{- end -}}
+{{- range $name, $keys := ($config.tls | default dict).identities }}
+[tls.identities.{{ $name }}]
+{{- range $key, $value := $keys }}
+{{ $key }} = {{ toRawJson $value }}
+{{- end }}
 {{- end -}}
 {{- range $name, $keys := $config.trusts }}
 [trusts.{{ $name }}]

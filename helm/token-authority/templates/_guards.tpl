@@ -4,8 +4,27 @@ renders where one fails. Each message says what to set.
 */}}
 {{- define "token-authority.guards" -}}
 {{- $embedded := eq .Values.database.kind "sqlite" -}}
-{{- if not .Values.config.server.plaintext -}}
-{{- fail "There is no TLS yet, so tokens would cross the network in plain text. If yours encrypts them (a mesh, say) or you trust it, set config.server.plaintext=true." -}}
+{{- $tls := .Values.tls -}}
+{{- if not (or $tls.existingSecret .Values.config.server.plaintext) -}}
+{{- fail "Without TLS tokens would cross the network in plain text: set tls.existingSecret. If your network encrypts them (a mesh, say) or you trust it, set config.server.plaintext=true." -}}
+{{- end -}}
+{{- if and $tls.existingSecret .Values.config.server.plaintext -}}
+{{- fail "The port speaks TLS or plain text: leave out config.server.plaintext, or tls.existingSecret." -}}
+{{- end -}}
+{{- if and (not $tls.existingSecret) (or (omit .Values.config.tls "identities") .Values.config.tls.identities $tls.clientCA.key) -}}
+{{- fail "config.tls and tls.clientCA are for TLS: set tls.existingSecret, or leave them out." -}}
+{{- end -}}
+{{- if and $tls.clientCA.existingSecret (not $tls.clientCA.key) -}}
+{{- fail "tls.clientCA.existingSecret has the clients' CA under some key: set tls.clientCA.key." -}}
+{{- end -}}
+{{- if and (or .Values.config.tls.client_certificates .Values.config.tls.identities) (not $tls.clientCA.key) -}}
+{{- fail "Clients show certificates of a CA: set tls.clientCA.key, or leave out config.tls.client_certificates and identities." -}}
+{{- end -}}
+{{- if and .Values.test.enabled $tls.existingSecret .Values.test.existingSecret -}}
+{{- fail "The test that introspects speaks plain text: leave out test.existingSecret where there is TLS." -}}
+{{- end -}}
+{{- if and .Values.test.enabled $tls.clientCA.key (ne (default "required" .Values.config.tls.client_certificates) "optional") -}}
+{{- fail "helm test has no client certificate: set test.enabled=false where clients need one." -}}
 {{- end -}}
 {{- if and $embedded .Values.autoscaling.enabled -}}
 {{- fail "SQLite is for one pod: set autoscaling.enabled=false, or database.kind=postgres." -}}

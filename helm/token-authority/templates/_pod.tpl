@@ -44,6 +44,18 @@ without a restart.
 - name: tmp
   mountPath: /tmp
 {{- end }}
+{{- with .Values.tls }}
+{{- if .existingSecret }}
+- name: tls
+  mountPath: {{ include "token-authority.secrets" $ }}/tls
+  readOnly: true
+{{- end }}
+{{- if .clientCA.key }}
+- name: client-ca
+  mountPath: {{ include "token-authority.secrets" $ }}/client-ca
+  readOnly: true
+{{- end }}
+{{- end }}
 {{- if .Values.keyring.existingSecret }}
 - name: keyring
   mountPath: {{ include "token-authority.secrets" . }}/keyring
@@ -80,6 +92,28 @@ read them, too, and nobody else: the server's user is not root.
 - name: tmp
   emptyDir:
     sizeLimit: 256Mi
+{{- end }}
+{{- with .Values.tls }}
+{{- if .existingSecret }}
+- name: tls
+  secret:
+    secretName: {{ .existingSecret }}
+    defaultMode: 0400
+    items:
+      - key: tls.crt
+        path: tls.crt
+      - key: tls.key
+        path: tls.key
+{{- end }}
+{{- if .clientCA.key }}
+- name: client-ca
+  secret:
+    secretName: {{ default .existingSecret .clientCA.existingSecret }}
+    defaultMode: 0400
+    items:
+      - key: {{ .clientCA.key }}
+        path: ca.crt
+{{- end }}
 {{- end }}
 {{- with .Values.keyring.existingSecret }}
 - name: keyring

@@ -88,8 +88,8 @@ impl FetchKeys for Nowhere {
 /// A credential that is verified.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// A token: who calls is known.
-    Token(Arc<Caller>),
+    /// A token, or an identity's certificate: who calls is known.
+    Known(Arc<Caller>),
     /// A session: who calls is known where the tenant is.
     Session(Session),
 }
@@ -170,7 +170,7 @@ impl Authority {
                 let session = self.verify_session(session).await;
                 session.map(Credential::Session)
             }
-            None => self.authenticate(credential).await.map(Credential::Token),
+            None => self.authenticate(credential).await.map(Credential::Known),
         }
     }
 

@@ -95,6 +95,7 @@ impl Authority {
                 tenant_id: tenant_id.to_string(),
                 user_id: user.user_id.to_string(),
                 trust: vouched.voucher.to_string(),
+                identity: String::new(),
             }),
             ..Origin::default()
         };

@@ -1,5 +1,7 @@
 //! A store of a few tenants, users and tokens, which takes its time and may fail.
 
+mod standings;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -21,7 +23,7 @@ use crate::domain::token::{Kind, Owner, Revocation, RevokeReason, Token};
 use crate::domain::value::{Lookup, TokenValue};
 use crate::store::{Error, Followed, Known, Logged};
 
-const TENANTS: usize = 2;
+pub(super) const TENANTS: usize = 2;
 const USERS: usize = 3;
 const TOKENS: usize = 6;
 
@@ -85,6 +87,8 @@ pub(super) struct World {
     log: Vec<(Change, Option<usize>)>,
     /// What each value was worth after each change.
     history: Vec<Vec<Seen>>,
+    /// Which tenants stood then.
+    stood: Vec<Vec<bool>>,
 }
 
 fn tenant_id(tenant: usize) -> TenantId {
@@ -137,12 +141,14 @@ impl World {
             users: (0..USERS).map(user).collect(),
             log: Vec::new(),
             history: Vec::new(),
+            stood: Vec::new(),
         };
         for _ in 0..chance.below(TOKENS) {
             world.create(chance);
         }
         world.log.clear();
         world.history = vec![world.worth()];
+        world.stood = vec![world.standings()];
         world
     }
 
@@ -333,6 +339,8 @@ impl Sim {
             world.log.push(logged);
             let worth = world.worth();
             world.history.push(worth);
+            let standings = world.standings();
+            world.stood.push(standings);
         }
         world.head().number
     }
@@ -392,6 +400,10 @@ impl Source for Sim {
 
     async fn settled_head(&self) -> Result<Revision, Error> {
         self.look(World::head).await
+    }
+
+    fn readers(&self) -> usize {
+        4
     }
 
     async fn by_lookups(&self, lookups: &[Lookup]) -> Result<Vec<(Known, Verifier)>, Error> {

@@ -1,8 +1,10 @@
 //! Calls, their connections, and whether they are served.
 
 use crate::metrics::{Label, Metric, Values};
+use crate::rpc::handshake::Failure;
 use crate::rpc::{Calls, Method};
 use crate::tally::Closed;
+use crate::tls::Reload;
 
 const RPC: Label = super::label::<Method>("rpc");
 const CODE: Label = Label {
@@ -50,6 +52,28 @@ pub(super) const ROWS: &[Metric] = &[
         "Connections that were closed at once on the gRPC port, because as many were open as may be",
         &[],
         |sources, samples| samples.one(sources.connections.refused.get()),
+    ),
+    Metric::counter(
+        "token_authority_tls_handshakes_failed",
+        "Connections that TLS did not come about on, by why",
+        &[super::label::<Failure>("reason")],
+        |sources, samples| samples.each(|reason| sources.connections.handshakes_failed.get(reason)),
+    ),
+    Metric::counter(
+        "token_authority_tls_reloads",
+        "Times that the files of TLS were found changed, by whether they could be used; those that can't count again each time that they are read",
+        &[super::label::<Reload>("outcome")],
+        |sources, samples| samples.each(|outcome| sources.certificates.reloads.get(outcome)),
+    ),
+    Metric::gauge(
+        "token_authority_tls_certificate_expiry_timestamp_seconds",
+        "When the server's certificate in use ends, in seconds since the Unix epoch; nothing without TLS",
+        &[],
+        |sources, samples| {
+            if let Some(expires_at) = sources.certificates.expires_at() {
+                samples.one(expires_at.parts().0);
+            }
+        },
     ),
     Metric::gauge(
         "token_authority_ready",

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
@@ -14,9 +14,11 @@ use prost::bytes::{Buf as _, Bytes, BytesMut};
 use tonic::body::Body;
 
 use super::panic::guard_at_once;
-use super::{CalledBy, Layers, RequestId, Told, Who, all_is_told, deadline, request_id};
+use super::{CalledBy, Layers, RequestId, Telling, Told, Who, deadline, request_id};
 use crate::authority::Caller;
 use crate::authority::access::Rpc;
+use crate::authority::identities::Certified;
+use crate::domain::peer::Peer;
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -31,8 +33,10 @@ const PREFIX: usize = 5;
 pub struct Asked<'a> {
     /// Which.
     pub rpc: Rpc,
-    /// The header `authorization`.
-    pub credential: &'a str,
+    /// The header `authorization`, if there is one: then it alone decides who calls.
+    pub credential: Option<&'a str>,
+    /// What the connection's certificate is worth, if it has one.
+    pub certified: Option<&'a Certified>,
     /// The message, as it was sent.
     pub message: &'a Bytes,
     /// Where to note who calls, if that will be told of.
@@ -50,11 +54,25 @@ impl Asked<'_> {
 
 /// Who answers from memory.
 pub trait Recall {
+    /// Returns what a connection's certificate is worth, once for all of its calls.
+    fn certify(&self, peer: &Peer) -> Certified;
+
     /// Writes the answer's message behind what is in `answer`. `None` where memory does
     /// not decide, or the answer is a refusal: then nothing was counted or noted, and the
     /// call is begun anew, the long way.
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()>;
+
+    /// Returns what ends once memory may have what it lacked; `None` where that is not to be
+    /// waited for.
+    fn fetch(&self, asked: &Asked<'_>) -> Option<Fetching>;
 }
+
+/// What waits for memory to have something.
+pub type Fetching = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long a call waits for memory before it is begun anew, the long way: its deadline is
+/// counted from then.
+const FETCHED: Duration = Duration::from_millis(20);
 
 /// Returns which RPC may be answered at once.
 pub(super) fn rpc_of(path: &str) -> Option<Rpc> {
@@ -64,17 +82,22 @@ pub(super) fn rpc_of(path: &str) -> Option<Rpc> {
 
 /// What a call's headers say, unless they are out of the common.
 struct Head<'a> {
-    credential: &'a str,
+    credential: Option<&'a str>,
     request_id: Option<&'a HeaderValue>,
+    /// Whether the caller waits for much longer than memory is waited for.
+    is_patient: bool,
 }
 
-/// What goes the long way, and what is told of it already.
-type Back = Box<(Request<Body>, Option<Told>)>;
+/// What goes the long way, and how much is told of it, and what
+/// already.
+type Back = Box<(Request<Body>, Telling, Option<Told>)>;
 
 impl<'a> Head<'a> {
-    /// Reads the headers, each once.
-    fn of(headers: &'a HeaderMap) -> Option<Self> {
+    /// Reads the headers, each once. Who calls is said by one of them, unless it is
+    /// `certified` otherwise.
+    fn of(headers: &'a HeaderMap, certified: bool) -> Option<Self> {
         let (mut credential, mut request_id, mut is_grpc) = (None, None, false);
+        let mut is_patient = true;
         for (name, value) in headers {
             if name == AUTHORIZATION {
                 // Of several, none counts.
@@ -89,17 +112,23 @@ impl<'a> Head<'a> {
                 }
             } else if name == deadline::HEADER {
                 // One that waits so shortly may be gone already.
-                if !deadline::is_ample(value) {
+                if !deadline::is_ample(value, Duration::ZERO) {
                     return None;
                 }
+                is_patient = deadline::is_ample(value, 5 * FETCHED);
             } else if name == ORIGIN || (name == ENCODING && value != "identity") {
                 return None;
             }
         }
-        let credential = credential.filter(|_| is_grpc)?.to_str().ok()?;
-        Some(Self {
+        let credential = match credential {
+            Some(credential) => Some(credential.to_str().ok()?),
+            None => None,
+        };
+        let known = credential.is_some() || certified;
+        (is_grpc && known).then_some(Self {
             credential,
             request_id,
+            is_patient,
         })
     }
 }
@@ -189,7 +218,7 @@ impl<B: Received> http_body::Body for Replayed<B> {
 pub(super) async fn answer(
     layers: &Layers,
     recall: &impl Recall,
-    rpc: Rpc,
+    (rpc, certified): (Rpc, Option<&Certified>),
     request: Request<impl Received>,
 ) -> Result<Response<Reply>, Back> {
     let began = Instant::now();
@@ -200,36 +229,52 @@ pub(super) async fn answer(
     };
     let most = layers.limits.batch_message_bytes;
     let message = poll_fn(|context| Poll::Ready(body.poll_message(most, context))).await;
+    let telling = Telling::of(Some(rpc), &parts.headers);
     let back = |parts, body: Replayed<_>, told| {
         let request = Request::from_parts(parts, body.into_body());
-        Err(Box::new((request, told)))
+        Err(Box::new((request, telling, told)))
     };
     let Some(message) = message.filter(|_| parts.method == Method::POST) else {
         return back(parts, body, None);
     };
-    let Some(head) = Head::of(&parts.headers) else {
+    let Some(head) = Head::of(&parts.headers, certified.is_some()) else {
         return back(parts, body, None);
     };
-    let told = all_is_told().then(|| {
+    let told = (telling != Telling::Needed).then(|| {
         let request_id = RequestId::of(head.request_id, &*layers.entropy);
-        Told::begin(rpc.path(), &parts.headers, &request_id, &layers.cut)
+        Told::begin(
+            rpc.path(),
+            &parts.headers,
+            telling,
+            &request_id,
+            &layers.cut,
+        )
     });
     let told = told.flatten();
     let asked = Asked {
         rpc,
         credential: head.credential,
+        certified,
         message: &message,
         called_by: told.as_ref().map(|told| &told.called_by),
     };
     let mut answer = BytesMut::with_capacity(ANSWER);
     answer.extend_from_slice(&[0; PREFIX]);
-    let recalled = guard_at_once(|| match &told {
+    let mut recalled = guard_at_once(|| match &told {
         None => recall.recall(&asked, &mut answer),
         Some(told) => told
             .call
             .get()
             .in_scope(|| recall.recall(&asked, &mut answer)),
     });
+    // What is told of a call is told of all that it waits for, which the long way sees to.
+    if let (Ok(None), None, true) = (&recalled, &told, head.is_patient)
+        && let Some(fetching) = recall.fetch(&asked)
+    {
+        let _ = tokio::time::timeout(FETCHED, fetching).await;
+        answer.truncate(PREFIX);
+        recalled = guard_at_once(|| recall.recall(&asked, &mut answer));
+    }
     if let Err(panicked) = &recalled {
         // The long way may answer all the same; without this nobody would know.
         tracing::error!(error = %panicked, "an answer from memory panicked");

@@ -46,9 +46,9 @@ impl Deadline {
     }
 }
 
-/// Returns whether a caller who says so waits long enough for what is answered at once.
-pub(super) fn is_ample(timeout: &HeaderValue) -> bool {
-    parse(timeout.as_bytes()).is_none_or(|timeout| timeout > MARGIN)
+/// Returns whether a caller who says so waits long enough for what takes so long.
+pub(super) fn is_ample(timeout: &HeaderValue, took: Duration) -> bool {
+    parse(timeout.as_bytes()).is_none_or(|timeout| timeout > MARGIN + took)
 }
 
 /// Parses 1 to 8 digits and a unit, as the gRPC specification has them; `None` for

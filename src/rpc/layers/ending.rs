@@ -17,6 +17,7 @@ use super::trace::Trace;
 use crate::authority::Caller;
 use crate::authority::access::{Effect, Rpc};
 use crate::call_span::CallSpan;
+use crate::domain::identity::IdentityName;
 use crate::domain::ids::{TenantId, TokenId, UserId};
 use crate::rpc::status::{Failure, Severity, code_name};
 
@@ -25,12 +26,13 @@ use crate::rpc::status::{Failure, Severity, code_name};
 #[derive(Clone, Debug, Default)]
 pub(in crate::rpc) struct CalledBy(Arc<OnceLock<Who>>);
 
-/// Who calls: a token, or the user of a session and whose trust vouches; and in which
-/// tenant.
+/// Who calls: a token, an identity, or the user of a session and whose trust vouches; and
+/// in which tenant.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct Who {
     pub(super) token_id: Option<TokenId>,
     pub(super) session: Option<(UserId, String)>,
+    pub(super) identity: Option<IdentityName>,
     pub(super) tenant_id: TenantId,
 }
 
@@ -40,6 +42,7 @@ impl From<&Caller> for Who {
         Self {
             token_id: caller.token_id(),
             session: caller.user_id.zip(trust),
+            identity: caller.identity_name().cloned(),
             tenant_id: caller.tenant_id.clone(),
         }
     }
@@ -228,6 +231,8 @@ impl Ended<'_> {
         let token_id = self.caller.and_then(|who| who.token_id).map(display);
         let user_id = self.caller.and_then(Who::user_id).map(display);
         let trust = self.caller.and_then(Who::trust);
+        let identity = self.caller.and_then(|who| who.identity.as_ref());
+        let identity = identity.map(IdentityName::as_str);
         let caller_tenant = self.caller.map(|who| display(&who.tenant_id));
         /// Logs at a level, which the macros want to be a constant.
         macro_rules! event {
@@ -237,11 +242,13 @@ impl Ended<'_> {
                     error.code = code_name($code),
                     error.chain = $failure.and_then(Failure::chain),
                     error.parts = $parts,
-                    session.refusal = $failure.and_then(Failure::refusal),
+                    session.refusal = $failure.and_then(Failure::of_session),
+                    identity.refusal = $failure.and_then(Failure::of_identity),
                     duration_ms,
                     caller.token.id = token_id,
                     caller.user.id = user_id,
                     caller.trust = trust,
+                    caller.identity = identity,
                     caller.tenant.id = caller_tenant,
                     $words
                 )
@@ -271,6 +278,7 @@ impl Ended<'_> {
                 caller.token.id = token_id,
                 caller.user.id = user_id,
                 caller.trust = trust,
+                caller.identity = identity,
                 caller.tenant.id = caller_tenant,
                 tenant.id = self.tenant.map(|tenant| display(&tenant.0)),
                 "the call was done"
@@ -323,6 +331,9 @@ impl Ended<'_> {
             if let Some((user_id, trust)) = &who.session {
                 span.set_attribute("caller.user.id", user_id.to_string());
                 span.set_attribute("caller.trust", trust.clone());
+            }
+            if let Some(name) = &who.identity {
+                span.set_attribute("caller.identity", name.to_string());
             }
             span.set_attribute("caller.tenant.id", who.tenant_id.to_string());
         }

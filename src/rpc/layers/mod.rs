@@ -27,7 +27,7 @@ use tonic::body::Body;
 use tracing::Instrument as _;
 use tracing::level_filters::LevelFilter;
 
-pub use at_once::{Asked, Recall, Received, Reply};
+pub use at_once::{Asked, Fetching, Recall, Received, Reply};
 pub use calls::{Calls, Method};
 pub use deadline::Deadline;
 pub(super) use ending::{CalledBy, DoneIn, PartlyFailed, Who};
@@ -42,7 +42,8 @@ use super::limits::Limits;
 use super::status::status;
 use crate::authority::Error;
 use crate::authority::access::Rpc;
-use crate::call_span::{self, CallSpan};
+use crate::authority::identities::Certified;
+use crate::call_span::{self, CallSpan, Sampling};
 use crate::domain::entropy::Entropy;
 use crate::domain::reason::Denial;
 
@@ -143,32 +144,44 @@ impl<S: Serves> tower::Service<Request<Body>> for Layered<S> {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.begin(request, None)
+        let telling = Telling::of(Rpc::from_path(request.uri().path()), request.headers());
+        self.begin(request, telling, None)
     }
 }
 
 impl<S: Serves> Layered<S> {
     /// Answers a call of a connection: at once where it may be and `recall` can, else the
-    /// long way.
+    /// long way. `certified` is what the connection's certificate is worth, if it has one.
     pub async fn answer(
         &self,
         recall: &impl Recall,
+        certified: Option<&Arc<Certified>>,
         request: Request<impl Received>,
     ) -> Result<Response<Reply>, Infallible> {
-        let (request, told) = match at_once::rpc_of(request.uri().path()) {
-            None => (request.map(Body::new), None),
-            Some(rpc) => match at_once::answer(&self.layers, recall, rpc, request).await {
+        let worth = certified.map(|certified| &**certified);
+        let (mut request, telling, told) = match at_once::rpc_of(request.uri().path()) {
+            // Of none that is frequent.
+            None => (request.map(Body::new), Telling::All, None),
+            Some(rpc) => match at_once::answer(&self.layers, recall, (rpc, worth), request).await {
                 Ok(response) => return Ok(response),
                 Err(back) => *back,
             },
         };
+        if let Some(certified) = certified {
+            request.extensions_mut().insert(Arc::clone(certified));
+        }
         // They are always ready.
-        let answered = self.clone().begin(request, told).await;
+        let answered = self.clone().begin(request, telling, told).await;
         answered.map(|response| response.map(Reply::Other))
     }
 
     /// Begins the long way, with what is told of the call already.
-    fn begin(&mut self, mut request: Request<Body>, told: Option<Told>) -> Answering {
+    fn begin(
+        &mut self,
+        mut request: Request<Body>,
+        telling: Telling,
+        told: Option<Told>,
+    ) -> Answering {
         // The instance that was polled ready serves; its clone waits for the next
         // call.
         let clone = self.inner.clone();
@@ -180,7 +193,7 @@ impl<S: Serves> Layered<S> {
                 let headers = request.headers();
                 let request_id =
                     RequestId::of(headers.get(request_id::HEADER), &*self.layers.entropy);
-                let told = Told::begin(path, headers, &request_id, &self.layers.cut);
+                let told = Told::begin(path, headers, telling, &request_id, &self.layers.cut);
                 (request_id, told)
             },
             |told| (told.request_id.clone(), Some(told)),
@@ -256,6 +269,7 @@ impl Told {
     fn begin(
         path: &str,
         headers: &HeaderMap,
+        telling: Telling,
         request_id: &RequestId,
         cut: &CancellationToken,
     ) -> Option<Self> {
@@ -267,9 +281,13 @@ impl Told {
         let method = rpc.map_or("unknown", Rpc::path);
         let method = method.strip_prefix('/').unwrap_or(method);
         let (call, trace) = Trace::begin(headers, |trace_id| {
-            let call = CallSpan::new(method, request_id.header(), trace_id);
-            // Most introspections have nothing to tell.
-            if !is_frequent(rpc) || all_is_told() {
+            let traced = match telling {
+                Telling::All => None,
+                Telling::Traced => Some(true),
+                Telling::Needed => Some(false),
+            };
+            let call = CallSpan::new(method, request_id.header(), trace_id, traced);
+            if telling != Telling::Needed {
                 call.get();
             }
             call
@@ -297,10 +315,39 @@ impl Told {
     }
 }
 
-/// Returns whether each call is told of, also one that has nothing to tell: below `info`
-/// everything is, and to a trace each span.
-fn all_is_told() -> bool {
-    LevelFilter::current() > LevelFilter::INFO
+/// How much is told of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// Its span, and whoever exports decides whether it is traced.
+    All,
+    /// Its span, which is traced.
+    Traced,
+    /// Its span once there is something to tell: of most introspections there is nothing. It
+    /// is not traced.
+    Needed,
+}
+
+impl Telling {
+    /// Decides it.
+    fn of(rpc: Option<Rpc>, headers: &HeaderMap) -> Self {
+        if !is_frequent(rpc) {
+            return Self::All;
+        }
+        if LevelFilter::current() <= LevelFilter::INFO {
+            return Self::Needed;
+        }
+        // Below `info` everything is told of, unless that is for traces alone.
+        let sampled = Sampling::ask(|sampling| {
+            if sampling.all {
+                Self::All
+            } else if trace::is_sampled(headers, sampling) {
+                Self::Traced
+            } else {
+                Self::Needed
+            }
+        });
+        sampled.unwrap_or(Self::All)
+    }
 }
 
 /// Returns whether the RPC is called so often that what it costs is counted in

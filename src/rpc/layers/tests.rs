@@ -319,6 +319,7 @@ async fn a_caller_that_was_known_is_named_even_without_an_answer_of_the_service(
         called_by.note(Who {
             token_id: Some(token_id),
             session: None,
+            identity: None,
             tenant_id: tenant_id.clone(),
         });
     };

@@ -12,7 +12,7 @@ use opentelemetry::trace::{
 use tracing::field;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::call_span::CallSpan;
+use crate::call_span::{CallSpan, Sampling};
 use crate::domain::value;
 
 const PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -61,7 +61,7 @@ impl Trace {
             // Without an exporter there is nobody who would be told.
             let _ = span.set_parent(Context::new().with_remote_span_context(given));
         }
-        let context = span.context();
+        let context = call.as_decided(|| span.context());
         let own = context.span().span_context().clone();
         let own_id = own.is_valid().then(|| own.trace_id());
         if let (None, Some(id)) = (given_id, own_id) {
@@ -72,6 +72,14 @@ impl Trace {
             exported: own.is_sampled(),
         };
         (call, trace)
+    }
+}
+
+/// Returns whether a call is traced: as its caller says, else by chance.
+pub(super) fn is_sampled(headers: &HeaderMap, sampling: &Sampling) -> bool {
+    match parent(headers) {
+        Some(parent) => parent.is_sampled(),
+        None => (sampling.draw)(),
     }
 }
 

@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is not zero for a moment only, or only where much happens: another test sees
 /// to it. A metric, or one value of its label.
-const ELSEWHERE: [(&str, &str); 22] = [
+const ELSEWHERE: [(&str, &str); 25] = [
     ("bcrypt_queue_length", "what_waits_for_a_hash_is_told"),
     ("bcrypt_threads_busy", "what_waits_for_a_hash_is_told"),
     ("bcrypt_refused", "what_waits_for_a_hash_is_told"),
@@ -36,6 +36,15 @@ const ELSEWHERE: [(&str, &str); 22] = [
     (
         "connections_refused",
         "one_connection_too_many_is_closed_and_a_free_place_is_taken_again",
+    ),
+    (
+        "tls_handshakes_failed",
+        "who_is_not_let_in_is_told_so_and_counted",
+    ),
+    ("tls_reloads", "what_does_not_fit_leaves_what_was_in_use"),
+    (
+        "tls_certificate_expiry_timestamp_seconds",
+        "what_does_not_fit_leaves_what_was_in_use",
     ),
     ("sessions_refused", "each_refusal_is_counted_and_told"),
     ("housekeeping_failures", "a_server_tells_how_its_chores_go"),

@@ -158,6 +158,7 @@ async fn the_whole_answer_to_a_member(backend: Backend) {
                 },
             ),
             session: None,
+            identity: None,
         }
         "#);
     }

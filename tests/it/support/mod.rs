@@ -1,6 +1,7 @@
 //! What tests share: a database each, time that they move, chance that repeats.
 
 mod actor;
+mod certified;
 mod clock;
 mod database;
 mod events;
@@ -11,6 +12,7 @@ pub(crate) mod invites;
 mod logs;
 mod manage;
 pub(crate) mod ops;
+pub(crate) mod pki;
 mod program;
 mod provider;
 pub(crate) mod raw;

@@ -12,15 +12,16 @@ use token_authority::authority::Authority;
 use token_authority::config::{Config, environment};
 use token_authority::lifecycle::LAST;
 use token_authority::pb;
+use token_authority::tls::Certificates;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig};
 use tracing::dispatcher::DefaultGuard;
 
 use super::actor::{Actor, Issued};
 use super::logs::Logs;
-use super::{Backend, Database, ManualClock, SeededEntropy};
+use super::{Backend, Database, ManualClock, SeededEntropy, pki};
 
 /// A server. Dropped, it fails a test that did not expect what was logged.
 pub(crate) struct TestServer {
@@ -33,6 +34,8 @@ pub(crate) struct TestServer {
     entropy: Arc<SeededEntropy>,
     directory: TempDir,
     config: Config,
+    /// Those of its gRPC port, where it speaks TLS.
+    pub(crate) certificates: Option<Arc<Certificates>>,
     operator: String,
     issued: Issued,
     channel: Channel,
@@ -50,6 +53,16 @@ impl TestServer {
 
     /// Starts a server over an empty database, configured as for tests and then so.
     pub(crate) async fn start_with(backend: Backend, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_over(backend, None, configure).await
+    }
+
+    /// Starts a server over an empty database, configured as for tests and then so; its
+    /// actors call it over TLS, where it is given.
+    pub(crate) async fn start_over(
+        backend: Backend,
+        tls: Option<ClientTlsConfig>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let (logs, capturing) = Logs::capture();
         let database = Database::new(backend).await;
         let clock = Arc::new(ManualClock::new());
@@ -72,8 +85,10 @@ impl TestServer {
         issued.add(&operator);
         let authority = app.authority();
         let ops_address = app.ops_address().unwrap();
-        let (address, channel, stop, serving) = serve(app).await;
+        let certificates = app.certificates();
+        let (address, channel, stop, serving) = serve(app, tls).await;
         Self {
+            certificates,
             database,
             clock,
             logs,
@@ -106,7 +121,7 @@ impl TestServer {
         assert!(!made.unwrap(), "the store has an operator");
         self.authority = app.authority();
         self.ops_address = app.ops_address().unwrap();
-        let (address, channel, stop, serving) = serve(app).await;
+        let (address, channel, stop, serving) = serve(app, None).await;
         (self.address, self.channel, self.stop, self.serving) =
             (address, channel, stop, Some(serving));
     }
@@ -162,6 +177,11 @@ impl TestServer {
     /// Returns who presents none.
     pub(crate) fn nobody(&self) -> Actor {
         Actor::new(self.channel.clone(), None, self.issued.clone())
+    }
+
+    /// Returns where issued values are noted.
+    pub(crate) fn issued_to(&self) -> Issued {
+        self.issued.clone()
     }
 
     /// Notes a value that another system issued.
@@ -259,7 +279,7 @@ impl TestServer {
         };
         let app = App::build(&config, world).await.unwrap();
         let authority = app.authority();
-        let (_, channel, stop, _) = serve(app).await;
+        let (_, channel, stop, _) = serve(app, None).await;
         Replica {
             authority,
             keyring,
@@ -419,6 +439,7 @@ pub(crate) fn shared(config: &mut Config) {
 
 async fn serve(
     app: App,
+    tls: Option<ClientTlsConfig>,
 ) -> (
     SocketAddr,
     Channel,
@@ -428,10 +449,13 @@ async fn serve(
     let address = app.address().unwrap();
     let stop = CancellationToken::new();
     let serving = tokio::spawn(app.serve(stop.clone()));
-    let channel = Channel::from_shared(format!("http://{address}"))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
+    let channel = match tls {
+        Some(tls) => pki::connect(address, tls).await.unwrap(),
+        None => Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap(),
+    };
     (address, channel, stop, serving)
 }

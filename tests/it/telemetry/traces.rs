@@ -15,6 +15,7 @@ both_backends!(
     a_batch_is_traced_below_its_caller,
     a_failure_is_told_by_its_reason,
     what_the_caller_does_not_sample_is_not_exported,
+    introspections_are_sampled_once,
     what_is_no_call_is_not_traced,
     the_audit_log_names_the_trace_that_is_exported,
 );
@@ -243,6 +244,50 @@ async fn what_the_caller_does_not_sample_is_not_exported(backend: Backend) {
     let spans = spans(&collector, &none).await;
     assert_eq!(collector.spans().len(), spans.len());
     assert_eq!(server(&spans).parent(), PARENT);
+}
+
+async fn introspections_are_sampled_once(backend: Backend) {
+    const CALLS: usize = 400;
+    for from_memory in [true, false] {
+        let collector = Collector::start();
+        let half = Traces::to(&collector.url(), |settings| settings.sample_ratio = 0.5);
+        let t = TestServer::start_with(backend, |settings| {
+            settings.coherence.single_process = settings.database.url.is_some();
+            if !from_memory {
+                without_memory(settings);
+            }
+        });
+        let mut t = t.await;
+        let acme = t.tenant("acme", self_service()).await;
+        let token = acme.admin.create(wanted("laptop", &["read"])).await;
+        let operator = t.operator();
+        for _ in 0..CALLS {
+            let call = operator.call(introspect(&token.value));
+            let answer = operator.introspection().introspect(call).await.unwrap();
+            assert!(answer.into_inner().active);
+        }
+        // As the caller says, whatever would be drawn; also of one that has something to tell.
+        for sampled in [true, false] {
+            for asked in [introspect(&token.value), pb::IntrospectRequest::default()] {
+                let call = traced(operator.call(asked), sampled);
+                let _ = operator.introspection().introspect(call).await;
+            }
+        }
+        t.stop().await;
+        half.export.flush().await;
+        let all = collector.spans();
+        let of_introspection = |span: &&Exported| {
+            span.is_server() && span.0.name.ends_with("IntrospectionService/Introspect")
+        };
+        let (of_caller, drawn): (Vec<_>, Vec<_>) = all
+            .iter()
+            .filter(of_introspection)
+            .partition(|span| span.trace_id() == TRACE);
+        assert_eq!(of_caller.len(), 2, "{of_caller:#?}");
+        // Drawn twice, it would be a quarter, or three. Ten standard deviations make 100.
+        let drawn = drawn.len();
+        assert!(drawn.abs_diff(CALLS / 2) < 70, "{drawn} of {CALLS}");
+    }
 }
 
 async fn what_is_no_call_is_not_traced(backend: Backend) {

@@ -1,6 +1,7 @@
 //! What is answered at once, and what goes the long way unharmed.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http_body::Body as _;
@@ -8,8 +9,11 @@ use proptest::prelude::*;
 use tonic::Status;
 use tower::Layer as _;
 use tower::service_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
+use crate::call_span::Sampling;
+use crate::domain::identity::Refusal;
 use crate::rpc::Limits;
 use crate::rpc::layers::{Calls, Layered, Method as Called};
 use crate::rpc::testing::{Always, hook};
@@ -48,19 +52,38 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// Memory that knows what is asked as `known`, and answers in its words.
-struct Memory;
+/// Memory that knows what is asked as `known`, and answers in its words. What is asked as
+/// `later` it knows once that was fetched.
+#[derive(Default)]
+struct Memory(Arc<AtomicBool>);
 
 impl Recall for Memory {
+    fn certify(&self, _: &Peer) -> Certified {
+        Certified::from(Refusal::Unknown)
+    }
+
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
         assert_ne!(asked.message.as_ref(), b"panic");
         answer.extend_from_slice(b"half an answer");
-        if asked.message.as_ref() != b"known" {
+        let fetched = self.0.load(Ordering::Relaxed);
+        if asked.message.as_ref() != b"known" && !fetched {
             return None;
         }
         answer.truncate(PREFIX);
-        answer.extend_from_slice(asked.credential.as_bytes());
+        answer.extend_from_slice(asked.credential.unwrap_or("nothing").as_bytes());
         Some(())
+    }
+
+    fn fetch(&self, asked: &Asked<'_>) -> Option<Fetching> {
+        let fetched = Arc::clone(&self.0);
+        match asked.message.as_ref() {
+            b"later" => Some(Box::pin(async move {
+                tokio::time::sleep(FETCHED / 2).await;
+                fetched.store(true, Ordering::Relaxed);
+            })),
+            b"never" => Some(Box::pin(std::future::pending())),
+            _ => None,
+        }
     }
 }
 
@@ -79,6 +102,15 @@ async fn read(body: Body) -> Vec<u8> {
 async fn send(
     request: Request<Pieces>,
     message_bytes: usize,
+) -> (Response<Reply>, Vec<Vec<u8>>, Arc<Calls>) {
+    send_certified(request, message_bytes, None).await
+}
+
+/// As [`send`], on a connection whose certificate is worth this.
+async fn send_certified(
+    request: Request<Pieces>,
+    message_bytes: usize,
+    certified: Option<&Arc<Certified>>,
 ) -> (Response<Reply>, Vec<Vec<u8>>, Arc<Calls>) {
     hook();
     let calls = Arc::<Calls>::default();
@@ -103,7 +135,9 @@ async fn send(
             Ok(Response::new(Body::empty()))
         }
     }));
-    let Ok(response) = services.answer(&Memory, request).await;
+    let Ok(response) = services
+        .answer(&Memory::default(), certified, request)
+        .await;
     let seen = seen.lock().unwrap().clone();
     (response, seen, calls)
 }
@@ -204,6 +238,29 @@ async fn what_memory_does_not_know_goes_the_long_way_whole() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_memory_is_soon_to_know_is_waited_for_but_not_for_long() {
+    const LATER: &[u8] = b"\0\0\0\0\x05later";
+    const NEVER: &[u8] = b"\0\0\0\0\x05never";
+    // Whoever listens to everything elsewhere, these calls are not told of.
+    let sampling = Sampling {
+        all: false,
+        draw: Box::new(|| false),
+    };
+    let subscriber = tracing_subscriber::registry().with(sampling);
+    let _default = tracing::subscriber::set_default(subscriber);
+    is_answered_at_once(request(Pieces::of([Some(LATER)]))).await;
+    assert_eq!(
+        goes_the_long_way(request(Pieces::of([Some(NEVER)]))).await,
+        NEVER
+    );
+    // Its deadline would be counted from too late.
+    let mut impatient = request(Pieces::of([Some(LATER)]));
+    let timeout = HeaderValue::from_static("100m");
+    impatient.headers_mut().insert("grpc-timeout", timeout);
+    assert_eq!(goes_the_long_way(impatient).await, LATER);
+}
+
 #[tokio::test]
 async fn what_is_out_of_the_common_goes_the_long_way() {
     let known = || request(Pieces::of([Some(KNOWN)]));
@@ -229,6 +286,32 @@ async fn what_is_out_of_the_common_goes_the_long_way() {
     let mut get = known();
     *get.method_mut() = Method::GET;
     assert_eq!(goes_the_long_way(get).await, KNOWN);
+}
+
+#[tokio::test]
+async fn without_a_bearer_a_certificate_is_asked_about() {
+    let certified = Arc::new(Certified::from(Refusal::Unknown));
+    let answered = async |change: fn(&mut HeaderMap)| {
+        let mut request = request(Pieces::of([Some(KNOWN)]));
+        change(request.headers_mut());
+        let (response, ..) = send_certified(request, 99, Some(&certified)).await;
+        let Reply::Whole(whole, _) = response.into_body() else {
+            return None;
+        };
+        whole.map(|whole| whole.slice(PREFIX..))
+    };
+    let nothing = answered(|headers| _ = headers.remove(AUTHORIZATION)).await;
+    assert_eq!(nothing.as_deref(), Some(b"nothing".as_slice()));
+    // One that is there decides alone, and what is wrong with it is for the long way to say.
+    let bearer = answered(|_| ()).await;
+    assert_eq!(bearer.as_deref(), Some(b"Bearer a".as_slice()));
+    let two = answered(|headers| _ = headers.append(AUTHORIZATION, HeaderValue::from_static("b")));
+    assert_eq!(two.await, None);
+    let no_text = answered(|headers| {
+        let bytes = HeaderValue::from_bytes(b"Bearer \xff").unwrap();
+        headers.insert(AUTHORIZATION, bytes);
+    });
+    assert_eq!(no_text.await, None);
 }
 
 #[tokio::test]
