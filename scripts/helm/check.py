@@ -97,6 +97,22 @@ def check_bounds(key, schema, may_be):
         require(same, f"values.schema.json: config.{key}: the server takes {may_be}")
 
 
+def keys_of_section(sections, section):
+    """Returns what the values know of a section, or of each of as many as there are: [trusts.NAME]."""
+    schema = {"properties": sections}
+    for part in section.split("."):
+        if part == "NAME":
+            schema = schema.get("additionalProperties", {})
+        else:
+            schema = schema.get("properties", {}).get(part, {})
+    # Sections of their own within it are looked at by their own names.
+    return {
+        key: value
+        for key, value in schema.get("properties", {}).items()
+        if f"{section}.{key}.NAME" not in server_keys()
+    }
+
+
 def check_schema_of_config():
     """The values know exactly the server's keys, but for those that the chart sets."""
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
@@ -104,12 +120,7 @@ def check_schema_of_config():
     known = server_keys()
     require({"server", "telemetry"} <= known.keys(), "docs/config.md: no sections are found any more")
     for section in known | sections:
-        # [trusts.NAME]: of as many as there are, each is of one form.
-        table, _, of_many = section.partition(".")
-        if of_many and table in sections:
-            values = sections[table]["additionalProperties"]["properties"]
-        else:
-            values = sections.get(section, {}).get("properties", {})
+        values = keys_of_section(sections, section)
         keys = known.get(section, {})
         for key, may_be in keys.items():
             if key in values:
@@ -183,7 +194,9 @@ def check_server(name, documents):
     container = spec["containers"][0]
     config = tomllib.loads(configuration(documents))
     known = server_keys()
-    many = [(f"{table}.NAME", keys) for table in ("trusts",) for keys in config.pop(table, {}).values()]
+    many = [("trusts.NAME", keys) for keys in config.pop("trusts", {}).values()]
+    identities = config.get("tls", {}).pop("identities", {})
+    many += [("tls.identities.NAME", keys) for keys in identities.values()]
     for section, keys in [*config.items(), *many]:
         for key, value in keys.items():
             require(key in known.get(section, ()), f"{name}: the server knows no {section}.{key}")
