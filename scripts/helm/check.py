@@ -213,6 +213,15 @@ def check_server(name, documents):
     require(spec["terminationGracePeriodSeconds"] >= ends + 5, f"{name}: cut before its end")
     secured = "certificate_file" in config.get("tls", {})
     require(secured != server["plaintext"], f"{name}: neither TLS nor plain text, or both")
+    spoken = [
+        port["appProtocol"]
+        for document in documents
+        if document["kind"] == "Service"
+        for port in document["spec"]["ports"]
+        if port["name"] == "grpc"
+    ]
+    expected = ["https" if secured else "kubernetes.io/h2c"] * 2
+    require(spoken == expected, f"{name}: Services say {spoken} of gRPC")
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     for path in (
         config["database"]["directory"],
