@@ -223,6 +223,10 @@ def check_server(name, documents):
     expected = ["https" if secured else "kubernetes.io/h2c"] * 2
     require(spoken == expected, f"{name}: Services say {spoken} of gRPC")
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    for each in spec.get("initContainers", []):
+        if each["name"] == "migrate" and "/more" in mounts:
+            of_migrate = [mount["mountPath"] for mount in each["volumeMounts"]]
+            require("/more" in of_migrate, f"{name}: what is mounted beside is not there for migrate")
     for path in (
         config["database"]["directory"],
         config["database"].get("url_file"),
