@@ -267,6 +267,15 @@ def check_policy(name, documents):
                 require(rule.get("from"), f"{name}: everybody is let in: {rule}")
 
 
+def check_expiry():
+    """The alert on certificates fires as many days before as the values say."""
+    watched = ["--set", "config.server.plaintext=true,prometheusRule.enabled=true"]
+    for days in ("7", "0.33", "30"):
+        text = render([*watched, "--set-json", f"prometheusRule.certificateExpiresDays={days}"])
+        found = re.findall(r"expiry_timestamp_seconds\) - time\(\) < (\S+) \* 86400", text)
+        require(found == [days], f"certificateExpiresDays={days}: the alert says {found}")
+
+
 def check_case(name, arguments, expected):
     """All that must be true of whatever is rendered."""
     documents = objects(arguments)
@@ -351,6 +360,7 @@ def main():
     check_schema_of_config()
     for name, (arguments, expected) in CASES.items():
         check_case(name, arguments, expected)
+    check_expiry()
     check_refusals()
     check_generated(CHART / "README.md", readme(), "helm-docs")
     # What the worked files came to when somebody looked.
