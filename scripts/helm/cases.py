@@ -1,5 +1,7 @@
 """What the chart is rendered with, and what must come of it."""
 
+import json
+
 # The settings that each case needs to be rendered at all.
 SPOKEN = ["--set", "config.server.plaintext=true"]
 TLS = ["--set", "tls.existingSecret=certificate"]
@@ -28,6 +30,15 @@ def sets(*settings):
     """Returns the arguments that set each of `key=value`."""
     return [argument for setting in settings for argument in ("--set", setting)]
 
+
+def identity(name, tenant, scope, **shown):
+    """Returns the arguments that make a service known by its certificate."""
+    keys = {"tenant_id": tenant, "scopes": [scope], **shown}
+    return ["--set-json", f"config.tls.identities.{name}={json.dumps(keys)}"]
+
+
+# Clients that may show a certificate.
+CLIENTS = TLS + sets("tls.clientCA.key=ca.crt", "config.tls.client_certificates=optional")
 
 # Each case: arguments of Helm, and how many of each kind there must be.
 CASES = {
@@ -132,6 +143,22 @@ REFUSED = {
     "certificates of no CA": (
         TLS + sets("config.tls.client_certificates=required"),
         "set tls.clientCA.key",
+    ),
+    "an administrator of every tenant": (
+        CLIENTS + identity("ci", "authority", "authority:tenant.admin", dns_name="ci.example"),
+        "config.tls.identities.ci: authority:tenant.admin",
+    ),
+    "two services of one SPIFFE ID": (
+        CLIENTS
+        + identity("chat", "acme", "authority:introspect", spiffe_id="spiffe://prod.example/chat")
+        + identity("talk", "acme", "authority:introspect", spiffe_id="spiffe://prod.example/chat"),
+        "chat and talk are both spiffe://prod.example/chat",
+    ),
+    "two services of one DNS name": (
+        CLIENTS
+        + identity("chat", "acme", "authority:introspect", dns_name="chat.example")
+        + identity("talk", "beta", "authority:introspect", dns_name="chat.example"),
+        "chat and talk are both chat.example",
     ),
     "a test without a certificate": (
         TLS + sets("tls.clientCA.key=ca.crt"),

@@ -97,6 +97,22 @@ def check_bounds(key, schema, may_be):
         require(same, f"values.schema.json: config.{key}: the server takes {may_be}")
 
 
+def keys_of_section(sections, section):
+    """Returns what the values know of a section, or of each of as many as there are: [trusts.NAME]."""
+    schema = {"properties": sections}
+    for part in section.split("."):
+        if part == "NAME":
+            schema = schema.get("additionalProperties", {})
+        else:
+            schema = schema.get("properties", {}).get(part, {})
+    # Sections of their own within it are looked at by their own names.
+    return {
+        key: value
+        for key, value in schema.get("properties", {}).items()
+        if f"{section}.{key}.NAME" not in server_keys()
+    }
+
+
 def check_schema_of_config():
     """The values know exactly the server's keys, but for those that the chart sets."""
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
@@ -104,12 +120,7 @@ def check_schema_of_config():
     known = server_keys()
     require({"server", "telemetry"} <= known.keys(), "docs/config.md: no sections are found any more")
     for section in known | sections:
-        # [trusts.NAME]: of as many as there are, each is of one form.
-        table, _, of_many = section.partition(".")
-        if of_many and table in sections:
-            values = sections[table]["additionalProperties"]["properties"]
-        else:
-            values = sections.get(section, {}).get("properties", {})
+        values = keys_of_section(sections, section)
         keys = known.get(section, {})
         for key, may_be in keys.items():
             if key in values:
@@ -183,7 +194,9 @@ def check_server(name, documents):
     container = spec["containers"][0]
     config = tomllib.loads(configuration(documents))
     known = server_keys()
-    many = [(f"{table}.NAME", keys) for table in ("trusts",) for keys in config.pop(table, {}).values()]
+    many = [("trusts.NAME", keys) for keys in config.pop("trusts", {}).values()]
+    identities = config.get("tls", {}).pop("identities", {})
+    many += [("tls.identities.NAME", keys) for keys in identities.values()]
     for section, keys in [*config.items(), *many]:
         for key, value in keys.items():
             require(key in known.get(section, ()), f"{name}: the server knows no {section}.{key}")
@@ -200,7 +213,20 @@ def check_server(name, documents):
     require(spec["terminationGracePeriodSeconds"] >= ends + 5, f"{name}: cut before its end")
     secured = "certificate_file" in config.get("tls", {})
     require(secured != server["plaintext"], f"{name}: neither TLS nor plain text, or both")
+    spoken = [
+        port["appProtocol"]
+        for document in documents
+        if document["kind"] == "Service"
+        for port in document["spec"]["ports"]
+        if port["name"] == "grpc"
+    ]
+    expected = ["https" if secured else "kubernetes.io/h2c"] * 2
+    require(spoken == expected, f"{name}: Services say {spoken} of gRPC")
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    for each in spec.get("initContainers", []):
+        if each["name"] == "migrate" and "/more" in mounts:
+            of_migrate = [mount["mountPath"] for mount in each["volumeMounts"]]
+            require("/more" in of_migrate, f"{name}: what is mounted beside is not there for migrate")
     for path in (
         config["database"]["directory"],
         config["database"].get("url_file"),
@@ -239,6 +265,15 @@ def check_policy(name, documents):
         if document["kind"] == "NetworkPolicy":
             for rule in document["spec"]["ingress"]:
                 require(rule.get("from"), f"{name}: everybody is let in: {rule}")
+
+
+def check_expiry():
+    """The alert on certificates fires as many days before as the values say."""
+    watched = ["--set", "config.server.plaintext=true,prometheusRule.enabled=true"]
+    for days in ("7", "0.33", "30"):
+        text = render([*watched, "--set-json", f"prometheusRule.certificateExpiresDays={days}"])
+        found = re.findall(r"expiry_timestamp_seconds\) - time\(\) < (\S+) \* 86400", text)
+        require(found == [days], f"certificateExpiresDays={days}: the alert says {found}")
 
 
 def check_case(name, arguments, expected):
@@ -325,6 +360,7 @@ def main():
     check_schema_of_config()
     for name, (arguments, expected) in CASES.items():
         check_case(name, arguments, expected)
+    check_expiry()
     check_refusals()
     check_generated(CHART / "README.md", readme(), "helm-docs")
     # What the worked files came to when somebody looked.

@@ -20,6 +20,17 @@ renders where one fails. Each message says what to set.
 {{- if and (or .Values.config.tls.client_certificates .Values.config.tls.identities) (not $tls.clientCA.key) -}}
 {{- fail "Clients show certificates of a CA: set tls.clientCA.key, or leave out config.tls.client_certificates and identities." -}}
 {{- end -}}
+{{- $known := dict -}}
+{{- range $name, $identity := .Values.config.tls.identities -}}
+{{- if and (eq $identity.tenant_id "authority") (has "authority:tenant.admin" $identity.scopes) -}}
+{{- fail (printf "config.tls.identities.%s: authority:tenant.admin is of one tenant, and authority is none: name its tenant_id, or leave the scope out." $name) -}}
+{{- end -}}
+{{- $shown := printf "%s" (default $identity.dns_name $identity.spiffe_id) -}}
+{{- with get $known $shown -}}
+{{- fail (printf "config.tls.identities: %s and %s are both %s: a certificate is of one." . $name $shown) -}}
+{{- end -}}
+{{- $_ := set $known $shown $name -}}
+{{- end -}}
 {{- if and .Values.test.enabled $tls.existingSecret .Values.test.existingSecret -}}
 {{- fail "The test that introspects speaks plain text: leave out test.existingSecret where there is TLS." -}}
 {{- end -}}
