@@ -17,21 +17,33 @@ pub struct Standing {
     reading: Mutex<()>,
 }
 
-/// What is found of a tenant that is not there.
+/// What is found of a tenant: whether it stands, unless it is not there.
+type Found = Result<bool, Absent>;
+
+/// It is not there.
+#[derive(Clone, Copy, Debug)]
+struct Absent;
+
+/// The same in what is noted.
 const ABSENT: u64 = 2;
 
 impl Standing {
     /// Remembers what was read after this turn had begun.
-    fn note(&self, turn: u64, stands: Option<bool>) {
-        let found = stands.map_or(ABSENT, u64::from);
+    fn note(&self, turn: u64, found: Found) {
+        let found = found.map_or(ABSENT, u64::from);
         self.noted.store(turn << 2 | found, Ordering::Release);
     }
 
     /// Returns what was read in this turn.
-    fn of(&self, turn: u64) -> Option<Option<bool>> {
+    fn of(&self, turn: u64) -> Option<Found> {
         let noted = self.noted.load(Ordering::Acquire);
         let found = noted & 3;
-        (noted >> 2 == turn).then_some((found != ABSENT).then_some(found == 1))
+        let found = if found == ABSENT {
+            Err(Absent)
+        } else {
+            Ok(found == 1)
+        };
+        (noted >> 2 == turn).then_some(found)
     }
 }
 
@@ -47,7 +59,9 @@ impl<S: Source> Coherence<S> {
 
     /// Returns whether a tenant stands, if memory knows.
     pub fn stands(&self, standing: &Standing) -> Option<bool> {
-        standing.of(self.turn()?).map(|found| found == Some(true))
+        standing
+            .of(self.turn()?)
+            .map(|found| found.unwrap_or(false))
     }
 
     /// As [`stands`](Self::stands), or by what `read` finds; `None` of a tenant that is not
@@ -59,7 +73,7 @@ impl<S: Source> Coherence<S> {
     ) -> Result<Option<bool>, E> {
         let noted = |turn: Option<u64>| turn.and_then(|turn| standing.of(turn));
         if let Some(found) = noted(self.turn()) {
-            return Ok(found);
+            return Ok(found.ok());
         }
         let _one = match self.turn() {
             Some(_) => Some(standing.reading.lock().await),
@@ -68,11 +82,11 @@ impl<S: Source> Coherence<S> {
         // Before it is read: a change that comes later begins another.
         let turn = self.turn();
         if let Some(found) = noted(turn) {
-            return Ok(found);
+            return Ok(found.ok());
         }
         let stands = read.await?;
         if let Some(turn) = turn {
-            standing.note(turn, stands);
+            standing.note(turn, stands.ok_or(Absent));
         }
         Ok(stands)
     }

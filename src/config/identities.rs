@@ -203,9 +203,10 @@ impl Config {
 mod tests {
     use super::super::{Config, Purpose};
 
+    /// Reads a file of which no other is read: those of TLS would be missed.
     fn read(file: &str) -> Result<Config, super::Problems> {
         let none = std::iter::empty();
-        Config::read_text(("FILE", file), none, &[], Purpose::Serve)
+        Config::read_text(("FILE", file), none, &[], Purpose::Migrate)
     }
 
     const GOOD: &str = "[tls.identities.chat]\n\
