@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::ids::TenantId;
 use super::peer::Peer;
+use super::refusal::refusals;
 use super::scope::{Permission, ScopeSet};
 
 /// What a SPIFFE ID begins with.
@@ -96,38 +97,20 @@ pub fn may_hold(permission: Permission, reserved: bool) -> Result<(), Unfit> {
     }
 }
 
-/// Declares the closed list of refusals.
-macro_rules! refusals {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
-        /// Why who presents a certificate, and no bearer, is refused: for the log and a
-        /// counter. The caller is told that it is not authenticated, and no more.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Refusal {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl Refusal {
-            /// Each refusal, in the order of its declaration.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Returns the name that the log and the metrics have.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
-    };
-}
-
 refusals! {
-    /// None of the certificate's names is an identity's.
-    Unknown = "unknown_certificate",
-    /// The certificate's names are of several identities, or one is a SPIFFE ID and another
-    /// a URI beside it, which no such certificate has.
-    Ambiguous = "ambiguous_certificate",
-    /// The identity's tenant is suspended.
-    TenantSuspended = "identity_tenant_suspended",
-    /// There is no such tenant as the identity's.
-    NoTenant = "identity_without_tenant",
+    /// Why who presents a certificate, and no bearer, is refused: for the log and a
+    /// counter. The caller is told that it is not authenticated, and no more.
+    pub enum Refusal {
+        /// None of the certificate's names is an identity's.
+        Unknown = "unknown_certificate",
+        /// The certificate's names are of several identities, or one is a SPIFFE ID and another
+        /// a URI beside it, which no such certificate has.
+        Ambiguous = "ambiguous_certificate",
+        /// The identity's tenant is suspended.
+        TenantSuspended = "identity_tenant_suspended",
+        /// There is no such tenant as the identity's.
+        NoTenant = "identity_without_tenant",
+    }
 }
 
 /// All identities, by the names of their certificates.

@@ -20,6 +20,7 @@ pub mod peer;
 pub mod policy;
 pub mod principal;
 pub mod reason;
+mod refusal;
 pub mod scope;
 pub mod session;
 mod short;

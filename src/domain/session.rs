@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::ids::TenantId;
+use super::refusal::refusals;
 
 /// The bytes of a trust's name, at most.
 const NAME_BYTES: usize = 63;
@@ -74,75 +75,57 @@ impl fmt::Display for Voucher {
     }
 }
 
-/// Declares the closed list of refusals.
-macro_rules! refusals {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
-        /// Why a session is refused: for the log and a counter. Its caller is told that it
-        /// is not authenticated, and no more.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Refusal {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl Refusal {
-            /// Each refusal, in the order of its declaration.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Returns the name that the log and the metrics have.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
-    };
-}
-
 refusals! {
-    /// It has more bytes than a session may have.
-    TooLong = "too_long",
-    /// It is no signed JWT in the compact form.
-    Malformed = "malformed",
-    /// It is encrypted, or another JWT stands in it.
-    Nested = "nested",
-    /// Its algorithm is none that is accepted, or not its key's.
-    Algorithm = "algorithm",
-    /// Its header says that something must be understood.
-    Critical = "critical",
-    /// Its header says that it is another kind of JWT.
-    HeaderType = "header_type",
-    /// Its header names no key.
-    NoKeyId = "no_key_id",
-    /// No trust has its issuer and audience.
-    NoTrust = "no_trust",
-    /// The issuer has no such key, or did not say so in time.
-    UnknownKey = "unknown_key",
-    /// The issuer's keys can't be had.
-    KeysUnavailable = "keys_unavailable",
-    /// Its key did not sign it.
-    Signature = "signature",
-    /// It has no end, or is past it.
-    Expired = "expired",
-    /// It is not good yet.
-    NotYetValid = "not_yet_valid",
-    /// It lacks a claim that the trust requires.
-    RequiredClaim = "required_claim",
-    /// Nothing says that it is an access token.
-    NotAccessToken = "not_access_token",
-    /// It names no user, or not as a user may be called.
-    Subject = "subject",
-    /// Several trusts vouch for it, and the call does not say which is meant.
-    Ambiguous = "ambiguous",
-    /// The trust of another tenant than the named one vouches for it.
-    OtherTenant = "other_tenant",
-    /// Nobody is known by it, and nobody is to be.
-    UnknownUser = "unknown_user",
-    /// Its user is deleted.
-    UserDeleted = "user_deleted",
-    /// Its user is suspended.
-    UserSuspended = "user_suspended",
-    /// Its user is no member of the tenant whose trust vouches for it.
-    NotMember = "not_member",
-    /// The tenant is suspended.
-    TenantSuspended = "tenant_suspended",
-    /// The trust was changed while the call was on its way.
-    TrustChanged = "trust_changed",
+    /// Why a session is refused: for the log and a counter. Its caller is told that it
+    /// is not authenticated, and no more.
+    pub enum Refusal {
+        /// It has more bytes than a session may have.
+        TooLong = "too_long",
+        /// It is no signed JWT in the compact form.
+        Malformed = "malformed",
+        /// It is encrypted, or another JWT stands in it.
+        Nested = "nested",
+        /// Its algorithm is none that is accepted, or not its key's.
+        Algorithm = "algorithm",
+        /// Its header says that something must be understood.
+        Critical = "critical",
+        /// Its header says that it is another kind of JWT.
+        HeaderType = "header_type",
+        /// Its header names no key.
+        NoKeyId = "no_key_id",
+        /// No trust has its issuer and audience.
+        NoTrust = "no_trust",
+        /// The issuer has no such key, or did not say so in time.
+        UnknownKey = "unknown_key",
+        /// The issuer's keys can't be had.
+        KeysUnavailable = "keys_unavailable",
+        /// Its key did not sign it.
+        Signature = "signature",
+        /// It has no end, or is past it.
+        Expired = "expired",
+        /// It is not good yet.
+        NotYetValid = "not_yet_valid",
+        /// It lacks a claim that the trust requires.
+        RequiredClaim = "required_claim",
+        /// Nothing says that it is an access token.
+        NotAccessToken = "not_access_token",
+        /// It names no user, or not as a user may be called.
+        Subject = "subject",
+        /// Several trusts vouch for it, and the call does not say which is meant.
+        Ambiguous = "ambiguous",
+        /// The trust of another tenant than the named one vouches for it.
+        OtherTenant = "other_tenant",
+        /// Nobody is known by it, and nobody is to be.
+        UnknownUser = "unknown_user",
+        /// Its user is deleted.
+        UserDeleted = "user_deleted",
+        /// Its user is suspended.
+        UserSuspended = "user_suspended",
+        /// Its user is no member of the tenant whose trust vouches for it.
+        NotMember = "not_member",
+        /// The tenant is suspended.
+        TenantSuspended = "tenant_suspended",
+        /// The trust was changed while the call was on its way.
+        TrustChanged = "trust_changed",
+    }
 }

@@ -1,6 +1,7 @@
 //! The ops port: what those who watch over a server ask it, in plain text and without
-//! a credential, over HTTP/1 or, as gRPC's probes do, over HTTP/2. It tells numbers and never an id of a token, user or tenant. Whoever
-//! reaches it holds up nobody: neither calls nor, by being silent or slow, another who asks.
+//! a credential, over HTTP/1 or, as gRPC's probes do, over HTTP/2. It tells numbers and never
+//! an id of a token, user or tenant. Whoever reaches it holds up nobody: neither calls nor, by
+//! being silent or slow, another who asks.
 
 mod listener;
 

@@ -228,19 +228,6 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         on_wire!(&mut *self, |stream| Pin::new(stream).poll_shutdown(context))
     }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        on_wire!(&mut *self, |stream| Pin::new(stream)
-            .poll_write_vectored(context, buffers))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        on_wire!(self, |stream| stream.is_write_vectored())
-    }
 }
 
 #[cfg(test)]

@@ -133,6 +133,9 @@ impl AsyncRead for Connection {
     }
 }
 
+/// It takes one buffer at once. Where a stream takes several, the HTTP/2 library copies frames
+/// of less than 256 bytes into one, and writes each longer one by itself: half of all answers.
+/// So it copies up to 1 KiB, and answers that are ready together are written together.
 impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -148,18 +151,6 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.wire).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
     }
 }
 

@@ -10,7 +10,6 @@ pub(crate) mod chain;
 pub mod convert;
 pub mod cores;
 pub mod error_table;
-mod gathered;
 pub mod handshake;
 mod import;
 pub mod incoming;

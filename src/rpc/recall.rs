@@ -23,11 +23,7 @@ impl Recall for Arc<Authority> {
     }
 
     fn recall(&self, asked: &Asked<'_>, answer: &mut BytesMut) -> Option<()> {
-        let caller = match asked.credential {
-            Some(credential) => self.authenticate_at_once(credential)?,
-            None => self.identify_at_once(asked.certified?)?,
-        };
-        may_at_all(asked.rpc, &caller).ok()?;
+        let caller = caller(self, asked)?;
         if asked.rpc == Rpc::Introspect {
             let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
             let outcome = one(self, &caller, &message, answer)?;
@@ -44,14 +40,20 @@ impl Recall for Arc<Authority> {
         if asked.rpc != Rpc::Introspect {
             return None;
         }
-        let caller = match asked.credential {
-            Some(credential) => self.authenticate_at_once(credential)?,
-            None => self.identify_at_once(asked.certified?)?,
-        };
-        may_at_all(asked.rpc, &caller).ok()?;
+        caller(self, asked)?;
         let message = pb::IntrospectRequest::decode(asked.message.clone()).ok()?;
         Some(Box::pin(Authority::fetch(self, &message.token)?))
     }
+}
+
+/// Returns who calls, if memory knows, and that it may.
+fn caller(authority: &Authority, asked: &Asked<'_>) -> Option<Arc<Caller>> {
+    let caller = match asked.credential {
+        Some(credential) => authority.authenticate_at_once(credential)?,
+        None => authority.identify_at_once(asked.certified?)?,
+    };
+    may_at_all(asked.rpc, &caller).ok()?;
+    Some(caller)
 }
 
 fn one(

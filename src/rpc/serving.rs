@@ -17,7 +17,6 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::cores::{Cores, Given, Load};
-use super::gathered::Gathered;
 use super::incoming::{Arrival, Incoming, NotOpened};
 use super::layers::{Layered, Recall, Serves};
 use super::limits::Limits;
@@ -148,7 +147,7 @@ where
                 core.services.answer(&core.recall, certified, request).await
             }
         });
-        let mut served = pin!(self.http2.serve_connection(Gathered(stream), service));
+        let mut served = pin!(self.http2.serve_connection(stream, service));
         let mut ended = tokio::select! {
             biased;
             ended = served.as_mut() => Some(ended),

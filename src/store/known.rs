@@ -18,12 +18,23 @@ use crate::domain::value::Lookup;
 /// How many lookups one statement takes.
 const AT_ONCE: usize = 16;
 
+/// Begins a statement that reads what is known of values; given their lookup.
+macro_rules! select_known {
+    ($lookup:literal) => {
+        concat!(
+            "SELECT ",
+            $lookup,
+            " AS value_lookup, s.hint AS value_hint, c.version AS catalog_version, ",
+            found_columns!(),
+            token_columns!(),
+            standing_columns!()
+        )
+    };
+}
+
 /// A row comes in any case, for the head.
 const FIND_ONE: &str = concat!(
-    "SELECT s.lookup AS value_lookup, s.hint AS value_hint, c.version AS catalog_version, ",
-    found_columns!(),
-    token_columns!(),
-    standing_columns!(),
+    select_known!("s.lookup"),
     " FROM log_head h
       LEFT JOIN secrets s ON s.lookup = $1",
     standing_joins!(),
@@ -32,10 +43,7 @@ const FIND_ONE: &str = concat!(
 
 /// At least one row comes, for the head. Fewer lookups are filled up with the last one.
 const FIND_MANY: &str = concat!(
-    "SELECT s.lookup AS value_lookup, s.hint AS value_hint, c.version AS catalog_version, ",
-    found_columns!(),
-    token_columns!(),
-    standing_columns!(),
+    select_known!("s.lookup"),
     " FROM log_head h
       LEFT JOIN secrets s ON s.lookup IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
                                           $13, $14, $15, $16)",
@@ -46,11 +54,7 @@ const FIND_MANY: &str = concat!(
 /// At least one row comes, for the head.
 const FIND_MANY_BY_BEGINNING: &str = concat!(
     widths!(),
-    "SELECT CAST(NULL AS TEXT) AS value_lookup, s.hint AS value_hint,
-            c.version AS catalog_version, ",
-    found_columns!(),
-    token_columns!(),
-    standing_columns!(),
+    select_known!("CAST(NULL AS TEXT)"),
     " FROM log_head h",
     begun_values!(),
     standing_joins!(),

@@ -188,10 +188,6 @@ impl Sample {
     /// Decides of a call whose span there is not yet.
     fn draw(&self) -> bool {
         let trace_id = RandomIdGenerator::default().new_trace_id();
-        self.takes(trace_id)
-    }
-
-    fn takes(&self, trace_id: TraceId) -> bool {
         let server = SpanKind::Server;
         let result = self
             .0

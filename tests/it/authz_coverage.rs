@@ -424,3 +424,24 @@ async fn every_rpc_is_for_those_who_may_and_for_nobody_else(backend: Backend) {
         assert_eq!(attempt(&right).await, "OK", "{what} by who may");
     }
 }
+
+/// What the RPC answers to who may, and has no token.
+pub(crate) fn served_without_token(rpc: Rpc) -> &'static str {
+    if matches!(rpc, Rpc::RotateCurrentToken | Rpc::RevokeCurrentToken) {
+        "FailedPrecondition CALLER_HAS_NO_TOKEN"
+    } else {
+        "OK"
+    }
+}
+
+/// What who administers the tenant is answered, given what the RPC answers to who may.
+pub(crate) fn to_admin(rpc: Rpc, served: &'static str) -> &'static str {
+    match rpc.need() {
+        Need::Introspect | Need::Operator => "PermissionDenied PERMISSION_DENIED",
+        Need::Nothing
+        | Need::Authenticated
+        | Need::TokensRead
+        | Need::TokensWrite
+        | Need::TenantAdmin => served,
+    }
+}

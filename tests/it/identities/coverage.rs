@@ -4,7 +4,7 @@
 use token_authority::authority::access::{Need, Rpc};
 
 use super::{ADMIN, INTROSPECT, REFUSED, identify, spiffe_id};
-use crate::authz_coverage::{Scene, method, names_tenant};
+use crate::authz_coverage::{self, Scene, method, names_tenant, served_without_token};
 use crate::support::raw::call;
 use crate::support::{Actor, Backend, TestServer, both_backends, refusal, self_service};
 
@@ -15,27 +15,18 @@ const NO_TENANT: &str = "NotFound TENANT_NOT_FOUND";
 
 /// What the RPC answers to who may not be refused for having no token and no user.
 fn served(rpc: Rpc) -> &'static str {
-    if matches!(rpc, Rpc::RotateCurrentToken | Rpc::RevokeCurrentToken) {
-        "FailedPrecondition CALLER_HAS_NO_TOKEN"
-    } else if rpc == Rpc::SetActiveTenant {
+    if rpc == Rpc::SetActiveTenant {
         "FailedPrecondition CALLER_HAS_NO_USER"
     } else if rpc == Rpc::CreateInvite {
         "FailedPrecondition CALLER_CANNOT_INVITE"
     } else {
-        "OK"
+        served_without_token(rpc)
     }
 }
 
 /// What who administers the tenant is answered.
 fn to_admin(rpc: Rpc) -> &'static str {
-    match rpc.need() {
-        Need::Introspect | Need::Operator => DENIED,
-        Need::Nothing
-        | Need::Authenticated
-        | Need::TokensRead
-        | Need::TokensWrite
-        | Need::TenantAdmin => served(rpc),
-    }
+    authz_coverage::to_admin(rpc, served(rpc))
 }
 
 /// What who introspects for the tenant is answered.

@@ -5,7 +5,7 @@ use token_authority::authority::access::{Need, Rpc};
 use token_authority::pb;
 
 use super::REFUSED;
-use crate::authz_coverage::{Scene, method, names_tenant};
+use crate::authz_coverage::{self, Scene, method, names_tenant, served_without_token};
 use crate::support::raw::call;
 use crate::support::{Actor, Backend, Provider, TestServer, both_backends, mask, message, refusal};
 
@@ -45,25 +45,9 @@ async fn session(
     t.actor(&provider.sign(&claims))
 }
 
-/// What the RPC answers to who may not be refused for being a session.
-fn served(rpc: Rpc) -> &'static str {
-    if matches!(rpc, Rpc::RotateCurrentToken | Rpc::RevokeCurrentToken) {
-        "FailedPrecondition CALLER_HAS_NO_TOKEN"
-    } else {
-        "OK"
-    }
-}
-
 /// What an administrator is answered.
 fn to_admin(rpc: Rpc) -> &'static str {
-    match rpc.need() {
-        Need::Introspect | Need::Operator => DENIED,
-        Need::Nothing
-        | Need::Authenticated
-        | Need::TokensRead
-        | Need::TokensWrite
-        | Need::TenantAdmin => served(rpc),
-    }
+    authz_coverage::to_admin(rpc, served_without_token(rpc))
 }
 
 /// What a member is answered who asks for what is another's.
@@ -123,7 +107,7 @@ async fn every_rpc_is_for_the_sessions_that_may(backend: Backend) {
         } else if names_tenant(rpc) && !open {
             NO_TENANT
         } else if rpc.need() == Need::Authenticated {
-            served(rpc)
+            served_without_token(rpc)
         } else {
             to_member(rpc)
         };
