@@ -131,5 +131,13 @@ mod tests {
         settings.otlp_endpoint = Some(String::from("http://127.0.0.1:9"));
         settings.log = String::from("info");
         assert!(statements(&settings).1);
+        // What libraries tell is made for nobody, on no call.
+        let telemetry = Telemetry::start(&settings).unwrap();
+        tracing::dispatcher::with_default(&telemetry.dispatch(), || {
+            let of_library = || tracing::debug_span!(target: "h2::proto", "poll");
+            assert!(of_library().is_disabled());
+            let call = tracing::info_span!("rpc");
+            assert!(call.in_scope(of_library).is_disabled());
+        });
     }
 }

@@ -135,6 +135,8 @@ impl Export {
             all: self.tells_all,
             draw: Box::new(move || sample.draw()),
         }
+        // It listens to nothing: without a filter all that libraries tell would be made for it.
+        .with_filter(LevelFilter::OFF)
         .and_then(traces)
     }
 
