@@ -24,7 +24,7 @@ use crate::domain::value::TokenValue;
 use crate::fetch::Fetcher;
 use crate::health::Readiness;
 use crate::housekeeping::{Condition, Housekeeping, Schedule};
-use crate::lifecycle::{CUT, LAST, Vital};
+use crate::lifecycle::{CUT, Hangups, LAST, Vital};
 use crate::metrics::Sources;
 use crate::rpc::cores::Cores;
 use crate::rpc::incoming::Arrival;
@@ -59,7 +59,8 @@ pub struct App {
     drain: Duration,
     grace: Duration,
     schedule: Schedule,
-    certificates: Option<Arc<Certificates>>,
+    /// And what has them read again.
+    certificates: Option<(Arc<Certificates>, Hangups)>,
     vital: Vital,
     cut: CancellationToken,
 }
@@ -68,10 +69,15 @@ impl App {
     /// Reads the certificates, opens the store, loads the keyring, binds the ports.
     pub async fn build(config: &Config, world: World) -> Result<Self, BoxError> {
         let entropy = Arc::clone(&world.entropy);
-        let certificates = config.tls().map(|(files, period)| {
-            Certificates::load(files, period, Arc::clone(&world.clock)).map(Arc::new)
-        });
-        let certificates = certificates.transpose()?;
+        let certificates = match config.tls() {
+            None => None,
+            Some((files, period)) => {
+                // Before they are read: who tells of other ones after that is heard.
+                let hangups = Hangups::listen()?;
+                let certificates = Certificates::load(files, period, Arc::clone(&world.clock))?;
+                Some((Arc::new(certificates), hangups))
+            }
+        };
         let authority = open_authority(config, world).await?;
         let address = config.server.address;
         let listener = listen("server.address", address)?;
@@ -100,7 +106,8 @@ impl App {
 
     /// Returns the certificates of the gRPC port, where TLS is spoken there.
     pub fn certificates(&self) -> Option<Arc<Certificates>> {
-        self.certificates.clone()
+        let (certificates, _) = self.certificates.as_ref()?;
+        Some(Arc::clone(certificates))
     }
 
     /// Returns what cuts the end short: cancelled, it cuts connections and their calls, and
@@ -178,10 +185,10 @@ impl App {
         let probes = health::router(health_server.clone());
         let cores = self.start_cores(&calls, health_server)?;
         let mut vital = self.vital;
-        let tls = self.certificates.map(|certificates| {
+        let tls = self.certificates.map(|(certificates, hangups)| {
             sources.certificates = certificates.ledger();
             let tls = certificates.tls();
-            vital.spawn("certificates", certificates.keep());
+            vital.spawn("certificates", certificates.keep(hangups));
             tls
         });
         let following = health::follow(readiness.clone(), Arc::clone(&self.authority));

@@ -103,6 +103,46 @@ impl StopSignals {
     }
 }
 
+/// The signal that has files read at once: SIGHUP. From when this is made, none ends the
+/// process.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct Hangups(tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Resolves when there was one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Never resolves.
+    pub async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

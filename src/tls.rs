@@ -17,6 +17,7 @@ pub use self::files::{Clients, Files, Flaw, Version, load};
 
 use self::files::{Digest, Loaded, read};
 use crate::domain::time::{Clock, Timestamp};
+use crate::lifecycle::Hangups;
 use crate::rpc::handshake::Tls;
 use crate::tally::{Closed as _, Each, closed};
 
@@ -115,10 +116,8 @@ impl Certificates {
         Arc::clone(&self.ledger)
     }
 
-    /// Reads the files again, each period and when the process is told to by SIGHUP, until
-    /// dropped. Kubernetes replaces them by a link, which no watching of a file shows.
-    pub async fn keep(self: Arc<Self>) {
-        let mut told = Hangups::listen();
+    /// Reads the files again, each period and when the process is told to, until dropped. Kubernetes replaces them by a link, which no watching of a file shows.
+    pub async fn keep(self: Arc<Self>, mut told: Hangups) {
         loop {
             tokio::select! {
                 () = sleep(self.period) => {}
@@ -184,44 +183,5 @@ impl Certificates {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The signal that has the files read at once: SIGHUP.
-#[cfg(unix)]
-struct Hangups(Option<tokio::signal::unix::Signal>);
-
-#[cfg(unix)]
-impl Hangups {
-    /// Begins to listen; where that can't be, none is heard.
-    fn listen() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        Self(signal(SignalKind::hangup()).ok())
-    }
-
-    /// Resolves when there was one.
-    async fn next(&mut self) {
-        let heard = match &mut self.0 {
-            Some(signal) => signal.recv().await,
-            None => None,
-        };
-        if heard.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// There is no such signal.
-#[cfg(not(unix))]
-struct Hangups;
-
-#[cfg(not(unix))]
-impl Hangups {
-    fn listen() -> Self {
-        Self
-    }
-
-    async fn next(&mut self) {
-        std::future::pending::<()>().await;
     }
 }

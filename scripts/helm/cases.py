@@ -105,6 +105,16 @@ CASES = {
         SQLITE,
     ),
     "TLS": (TLS, SQLITE),
+    "TLS, and a test that introspects": (
+        TLS + sets("test.existingSecret=service-token", "test.caKey=ca.crt"),
+        SQLITE,
+    ),
+    "TLS of all, and a test that has a certificate": (
+        TLS
+        + sets("tls.clientCA.key=ca.crt", "test.existingSecret=service-token", "test.caKey=ca.crt")
+        + sets("test.clientSecret=client", "test.serverName=authority.example"),
+        SQLITE,
+    ),
     "TLS, of everybody's certificate": (
         TLS + sets("tls.clientCA.key=ca.crt", "test.enabled=false"),
         {kind: count for kind, count in SQLITE.items() if kind != "Pod"},
@@ -164,7 +174,15 @@ REFUSED = {
         TLS + sets("tls.clientCA.key=ca.crt"),
         "helm test has no client certificate",
     ),
-    "a test in plain text": (TLS + sets("test.existingSecret=a"), "test that introspects"),
+    "a test that trusts nobody": (TLS + sets("test.existingSecret=a"), "set test.caKey"),
+    "a test over TLS in plain text": (
+        SPOKEN + sets("test.existingSecret=a", "test.caKey=ca.crt"),
+        "test that introspects over TLS",
+    ),
+    "a test of health with a certificate": (
+        TLS + sets("tls.clientCA.key=ca.crt", "test.clientSecret=client"),
+        "test that introspects over TLS",
+    ),
     "a file of TLS": (TLS + sets("config.tls.key_file=/a"), "'key_file' not allowed"),
     "sqlite, several": (SPOKEN + sets("replicas=2"), "SQLite is for one pod: set replicas=1"),
     "sqlite, scaled": (

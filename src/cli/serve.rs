@@ -11,7 +11,7 @@ use crate::app::{self, App, BoxError, World};
 use crate::authority;
 use crate::config::Config;
 use crate::domain::value::TokenValue;
-use crate::lifecycle::{CUT, LAST, StopSignals};
+use crate::lifecycle::{CUT, Hangups, LAST, StopSignals};
 
 /// Serves until told to stop. On an empty store the operator's token is made first:
 /// printed to a terminal, else written to a file.
@@ -20,8 +20,10 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
         tracing::warn!("{warning}");
     }
     let mut signals = StopSignals::listen()?;
+    // One that came without this would end the process.
+    let mut hangups = Hangups::listen()?;
     // Waiting for a database, or for another's migration, may take long.
-    let app = tokio::select! {
+    let mut app = tokio::select! {
         app = start(&config, world) => app?,
         signal = signals.next() => {
             signal?;
@@ -29,6 +31,14 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
             return Ok(());
         }
     };
+    if app.certificates().is_none() {
+        app.depend_on("hangups", async move {
+            loop {
+                hangups.next().await;
+                tracing::info!(signal = "SIGHUP", "without TLS no file is read again");
+            }
+        });
+    }
     let (address, ops) = (app.address()?, app.ops_address()?);
     tracing::info!(server.address = %address, ops.address = %ops, "serving");
     let (stop, cut) = (CancellationToken::new(), app.cut());

@@ -31,11 +31,17 @@ renders where one fails. Each message says what to set.
 {{- end -}}
 {{- $_ := set $known $shown $name -}}
 {{- end -}}
-{{- if and .Values.test.enabled $tls.existingSecret .Values.test.existingSecret -}}
-{{- fail "The test that introspects speaks plain text: leave out test.existingSecret where there is TLS." -}}
+{{- with .Values.test -}}
+{{- if and (or .caKey .serverName .clientSecret) (not (and $tls.existingSecret .existingSecret)) -}}
+{{- fail "test.caKey, test.serverName and test.clientSecret are for the test that introspects over TLS: set tls.existingSecret and test.existingSecret, or leave them out." -}}
 {{- end -}}
-{{- if and .Values.test.enabled $tls.clientCA.key (ne (default "required" .Values.config.tls.client_certificates) "optional") -}}
-{{- fail "helm test has no client certificate: set test.enabled=false where clients need one." -}}
+{{- if and .enabled $tls.existingSecret .existingSecret (not .caKey) -}}
+{{- fail "The test that introspects verifies the server's certificate: set test.caKey, or leave out test.existingSecret." -}}
+{{- end -}}
+{{- $required := and $tls.clientCA.key (ne (default "required" $.Values.config.tls.client_certificates) "optional") -}}
+{{- if and .enabled $required (not .clientSecret) -}}
+{{- fail "helm test has no client certificate: set test.clientSecret, or test.enabled=false where clients need one." -}}
+{{- end -}}
 {{- end -}}
 {{- if and $embedded .Values.autoscaling.enabled -}}
 {{- fail "SQLite is for one pod: set autoscaling.enabled=false, or database.kind=postgres." -}}

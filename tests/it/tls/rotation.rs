@@ -179,6 +179,24 @@ async fn what_does_not_fit_leaves_what_was_in_use() {
     assert_eq!(t.logs.alarms().len(), 4);
 }
 
+#[test]
+fn without_tls_that_signal_ends_nothing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let address = (
+        "TOKEN_AUTHORITY_SERVER__ADDRESS",
+        String::from("127.0.0.1:0"),
+    );
+    let mut program = Program::start_with(&["serve"], temporary.path(), &[address]);
+    program.address();
+    for _ in 0..2 {
+        program.signal("-HUP");
+        program.until("without TLS no file is read again");
+    }
+    program.terminate();
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
 #[tokio::test]
 async fn a_signal_has_the_program_read_its_certificates() {
     let ca = Ca::new();
