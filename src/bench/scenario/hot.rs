@@ -1,6 +1,6 @@
 //! Tokens that were introspected before, against the service that does nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::churn::{Churn, Client, Creates, told};
 use super::super::load::{Pace, Plan};
@@ -14,6 +14,12 @@ const PAGE: i32 = 50;
 const PAGES: usize = 1000;
 /// How often a page is asked for.
 const ASKED: usize = 31;
+/// How often it is tried what a server sustains, and for how long each time.
+const PROBES: usize = 7;
+const PROBE: Duration = Duration::from_secs(1);
+/// A rate is sustained where so much of it is answered in time, and the p99, in µs, is less.
+const SUSTAINED: f64 = 0.99;
+const LATE_US: f64 = 10_000.0;
 
 impl Bench<'_> {
     /// The load that the flags describe, beside the no-op's.
@@ -224,7 +230,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Returns half the calls a second that a server answers at most.
+    /// Returns half the calls a second that a server sustains: what it answers at most to
+    /// those who wait for each answer is more than it takes of those who don't.
     pub(super) fn half(
         &self,
         server: &super::Process,
@@ -233,12 +240,31 @@ impl Bench<'_> {
         if let Some(rate) = self.settings.rate {
             return Ok(rate);
         }
-        let plan = Plan {
+        let closed = Plan {
             pace: Pace::Closed,
             bad_permille: 0,
             ..self.plan()
         };
-        let figures = super::measured(&self.of_server("", server, plan), questions)?;
-        Ok(figures.calls_per_second / 2.0)
+        let most = super::measured(&self.of_server("", server, closed), questions)?;
+        let most = most.calls_per_second;
+        // What is sustained, and what is not.
+        let (mut low, mut high) = (0.0, most);
+        let mut rate = most / 4.0;
+        for _ in 0..PROBES {
+            let plan = Plan {
+                pace: Pace::Open(rate),
+                duration: PROBE.min(closed.duration),
+                ..closed
+            };
+            let figures = super::measured(&self.of_server("", server, plan), questions)?;
+            if figures.calls_per_second >= rate * SUSTAINED && figures.latency.p99 < LATE_US {
+                low = rate;
+            } else {
+                high = rate;
+            }
+            rate = f64::midpoint(low, high);
+        }
+        // A server that sustains nothing that was tried is told at the least that was.
+        Ok(if low > 0.0 { low } else { high } / 2.0)
     }
 }
