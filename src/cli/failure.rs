@@ -266,7 +266,7 @@ fn hints(status: &Status, reason: &str, context: &Context) -> Vec<String> {
             "{} is an older server, or no token-authority",
             context.address
         )),
-        Code::Unavailable | Code::Unknown | Code::Internal
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
             if reason == code_name(status.code()) =>
         {
             hints.push(format!(
@@ -274,6 +274,12 @@ fn hints(status: &Status, reason: &str, context: &Context) -> Vec<String> {
                  wanted, or the reverse?",
                 context.address
             ));
+            // With TLS 1.3 that is told once the handshake is over, and may not arrive.
+            if context.address.starts_with("https:") {
+                hints.push(String::from(
+                    "does it want a certificate? profile set --client-cert FILE --client-key FILE",
+                ));
+            }
         }
         Code::Ok
         | Code::Cancelled

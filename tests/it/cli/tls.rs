@@ -135,7 +135,8 @@ async fn a_client_can_show_a_certificate(backend: Backend) {
         "tokens.example.com",
     ];
     client.ok(&set).await;
-    client.fails(1, &["whoami"]).await;
+    let err = client.fails(1, &["whoami"]).await;
+    assert!(err.contains("--client-cert FILE"), "{err}");
     let (certificate, key) = certified(&ca, "client.example.com");
     std::fs::write(client.path("client.pem"), certificate.pem()).unwrap();
     std::fs::write(client.path("client.key"), key.serialize_pem()).unwrap();
