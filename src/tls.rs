@@ -116,7 +116,8 @@ impl Certificates {
         Arc::clone(&self.ledger)
     }
 
-    /// Reads the files again, each period and when the process is told to, until dropped. Kubernetes replaces them by a link, which no watching of a file shows.
+    /// Reads the files again, each period and when the process is told to, until dropped.
+    /// Kubernetes replaces them by a link, which no watching of a file shows.
     pub async fn keep(self: Arc<Self>, mut told: Hangups) {
         loop {
             tokio::select! {
