@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-use crate::authority::bootstrap::OPERATOR_TTL;
+use crate::authority::bootstrap::{OPERATOR_TTL, OperatorValue};
 use crate::authority::hasher::Hasher;
 use crate::authority::keyring::{Keyring, create_private_directory, write_private};
 use crate::authority::{self, Authority};
@@ -123,6 +123,33 @@ impl App {
         deliver: impl FnOnce(&TokenValue) -> io::Result<()> + Send,
     ) -> Result<bool, authority::Error> {
         self.authority.bootstrap(deliver).await
+    }
+
+    /// Makes the operator's token of the value that a file holds, if the store has none
+    /// yet; else the file is not looked at. Returns whether it was made.
+    pub async fn bootstrap_from(&self, path: &Path) -> Result<bool, BoxError> {
+        if self.authority.is_founded().await? {
+            return Ok(false);
+        }
+        let failed = |error: &dyn std::fmt::Display| {
+            BoxError::from(format!("bootstrap.token_file {}: {error}", path.display()))
+        };
+        let text = config::read_text(path).map_err(|error| failed(&error))?;
+        let value = text.parse::<OperatorValue>().map_err(|error| {
+            failed(&format_args!(
+                "not an operator's token: {error}; `token-authority bootstrap --mint` makes one"
+            ))
+        })?;
+        let made = self.authority.bootstrap_with(value).await?;
+        if made {
+            tracing::info!(
+                path = %path.display(),
+                hours = OPERATOR_TTL.as_secs() / 3600,
+                "the operator's token was taken from a file; it ends in so many hours unless its \
+                 holder extends it"
+            );
+        }
+        Ok(made)
     }
 
     /// Returns where gRPC is served.

@@ -31,8 +31,8 @@ pub use self::given::{Flag, Origin};
 pub use self::identities::Identity;
 pub use self::problems::Problems;
 pub use self::sections::{
-    Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime, Secret,
-    Server, Telemetry, Usage,
+    Bootstrap, Coherence, Database, Hashing, Keyring, Limits, LogFormat, Ops, Retention, Runtime,
+    Secret, Server, Telemetry, Usage,
 };
 pub use self::tls::{ClientCertificates, Tls, TlsVersion};
 pub use self::trusts::Trust;
@@ -57,6 +57,8 @@ pub struct Config {
     pub database: Database,
     /// The keys for fingerprints.
     pub keyring: Keyring,
+    /// The first operator's token.
+    pub bootstrap: Bootstrap,
     /// How values are hashed.
     pub hashing: Hashing,
     /// How much is taken from callers.
@@ -148,6 +150,7 @@ impl Config {
             server: reader.section("server"),
             database: reader.section("database"),
             keyring: reader.section("keyring"),
+            bootstrap: reader.section("bootstrap"),
             hashing: reader.section("hashing"),
             limits: reader.section("limits"),
             tls: reader.section("tls"),
@@ -201,6 +204,7 @@ impl Config {
             server,
             database,
             keyring,
+            bootstrap,
             hashing,
             limits,
             tls,
@@ -220,6 +224,7 @@ impl Config {
             Section::of("server", server),
             Section::of("database", database),
             Section::of("keyring", keyring),
+            Section::of("bootstrap", bootstrap),
             Section::of("hashing", hashing),
             Section::of("limits", limits),
             Section::of("tls", tls),

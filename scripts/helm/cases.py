@@ -100,6 +100,10 @@ CASES = {
         + ["--set-json", 'networkPolicy={"grpc":{"from":[]},"ops":{"from":[{"podSelector":{}}]}}'],
         UNTESTED,
     ),
+    "an operator of one's own": (
+        POSTGRES + sets("bootstrap.existingSecret=first", "bootstrap.tokenKey=value"),
+        BASE,
+    ),
     "a test that introspects": (
         SPOKEN + sets("test.existingSecret=service-token"),
         SQLITE,
@@ -226,5 +230,9 @@ REFUSED = {
     "a default taken away": (SPOKEN + sets("image=null"), "'image'"),
     # What the server knows, but the chart alone may set.
     "a URL in the open": (SPOKEN + sets("config.database.url=postgres://a"), "'url' not allowed"),
+    "a file of the first token": (
+        SPOKEN + sets("config.bootstrap.token_file=/a"),
+        "'bootstrap' not allowed",
+    ),
     "an address": (SPOKEN + sets("config.server.address=0.0.0.0:1"), "'address' not allowed"),
 }

@@ -33,6 +33,7 @@ OWN_KEYS = {
     "server": {"address"},
     "database": {"directory", "url", "url_file"},
     "keyring": {"directory", "create"},
+    "bootstrap": {"token_file"},
     "tls": {"certificate_file", "key_file", "client_ca_file"},
     "ops": {"address", "exposed"},
     "telemetry": {"otlp_headers_file", "service_instance"},
@@ -231,6 +232,7 @@ def check_server(name, documents):
         config["database"]["directory"],
         config["database"].get("url_file"),
         config.get("keyring", {}).get("directory"),
+        config.get("bootstrap", {}).get("token_file"),
         config.get("telemetry", {}).get("otlp_headers_file"),
         *(path for key, path in config.get("tls", {}).items() if key.endswith("_file")),
     ):

@@ -111,17 +111,21 @@ class Server:
 
     def check_notes(self, postgres):
         """What the notes after `helm install` say to run in the pod runs there, without a shell."""
-        home = "/var/lib/token-authority"
-        more = ["bootstrap", "--config", "/etc/token-authority/token-authority.toml"]
+        file = "/run/secrets/token-authority/bootstrap/token"
         if not postgres:
-            more = ["token", "create", "operator", "--tenant", "authority", "--kind", "service"]
-            more += ["--scope", "authority:operator", "--ttl", "90d", "--address", self.address]
-            more += ["--token-file", f"{home}/data/operator-token"]
-        told = self.podman.run("exec", "--tty", self.pod.main, "token-authority", *more)
-        require(
-            re.search(r"\bta_\w{61}\b", told),
-            f"{self.name}: no operator's token: {told}",
-        )
+            file = "/var/lib/token-authority/data/operator-token"
+        lasting = ["token", "create", "operator", "--tenant", "authority", "--kind", "service"]
+        lasting += ["--scope", "authority:operator", "--ttl", "90d", "--address", self.address]
+        lines = [[*lasting, "--token-file", file]]
+        if postgres:
+            # For whom there is no such Secret.
+            lines += [["bootstrap", "--config", "/etc/token-authority/token-authority.toml"]]
+        for line in lines:
+            told = self.podman.run("exec", "--tty", self.pod.main, "token-authority", *line)
+            require(
+                re.search(r"\bta_\w{61}\b", told),
+                f"{self.name}: no operator's token: {told}",
+            )
         say(f"{self.name}: made an operator's token as the notes say")
 
     def stop(self):
@@ -208,9 +212,18 @@ def of_claim(server):
     return operator_token(server.podman.stage.directory / f"claim-{claim}" / "data")
 
 
-def of_memory(server):
-    """Returns the operator's token that a pod on PostgreSQL keeps in memory."""
-    return operator_token(server.podman.stage.directory / f"{server.name}-data" / "data")
+def minted(podman, values):
+    """Returns a value for the Secret of the first operator's token, made by the image itself."""
+    template = rendered(values)["Deployment"]["spec"]["template"]
+    image = f"localhost/{template['spec']['containers'][0]['image']}"
+    return podman.run("run", "--rm", "--network", "none", image, "bootstrap", "--mint")
+
+
+def of_secret(server):
+    """Returns the operator's token that was there before the server, and which it wrote nowhere."""
+    data = server.podman.stage.directory / f"{server.name}-data" / "data"
+    require(not (data / "operator-token").exists(), f"{server.name}: made a value of its own")
+    return server.secrets["first-operator"]["token"].strip()
 
 
 def main():
@@ -228,10 +241,12 @@ def main():
                 "url": f"postgres://{url.username}@localhost:{way.port}{url.path}"
             },
             "authority-keyring": {"0001.key": a_key()},
+            "first-operator": {"token": minted(podman, "ci/postgres-values.yaml")},
         }
         # There is no collector here: traces go nowhere, and nothing may suffer by it.
-        nowhere = ["--set", "config.telemetry.otlp_endpoint=http://127.0.0.1:9"]
-        story(Server(podman, "postgres", "ci/postgres-values.yaml", secrets, *nowhere), of_memory)
+        more = ["--set", "config.telemetry.otlp_endpoint=http://127.0.0.1:9"]
+        more += ["--set", "bootstrap.existingSecret=first-operator"]
+        story(Server(podman, "postgres", "ci/postgres-values.yaml", secrets, *more), of_secret)
     say("both pods are as the chart wants them, and lost nothing")
 
 

@@ -1,10 +1,12 @@
 //! The first token: the operator's, made once for an empty store.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Authority, Error};
 use crate::domain::audit::{Act, Origin, action};
 use crate::domain::change::{Change, Version};
+use crate::domain::entropy::{Entropy, EntropyError};
 use crate::domain::ids::{TenantId, TokenId};
 use crate::domain::policy::Policy;
 use crate::domain::principal::Tenant;
@@ -13,7 +15,7 @@ use crate::domain::text::Labels;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Kind, RevokeReason};
 use crate::domain::trust::Sessions;
-use crate::domain::value::{Prefix, TokenValue};
+use crate::domain::value::{ParseTokenError, Prefix, TokenValue};
 use crate::store::{NewSecret, NewToken, Tx};
 
 /// How long the operator's token lives, unless its holder lets it live longer.
@@ -28,19 +30,39 @@ impl Authority {
         &self,
         deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
     ) -> Result<bool, Error> {
-        let tenant_id = TenantId::authority();
-        if self
-            .store
-            .snapshot()
-            .await?
-            .find_tenant(&tenant_id)
-            .await?
-            .is_some()
-        {
+        if self.is_founded().await? {
             return Ok(false);
         }
+        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
+        self.found(value, deliver).await
+    }
+
+    /// Makes the reserved tenant, and the operator's token of a value that somebody has
+    /// already, if the store has none yet. Returns whether it was made.
+    pub async fn bootstrap_with(&self, value: OperatorValue) -> Result<bool, Error> {
+        if self.is_founded().await? {
+            return Ok(false);
+        }
+        self.found(value.0, |_| Ok(())).await
+    }
+
+    /// Returns whether the store has had an operator.
+    pub async fn is_founded(&self) -> Result<bool, Error> {
+        let mut snapshot = self.store.snapshot().await?;
+        let tenant = snapshot.find_tenant(&TenantId::authority()).await?;
+        Ok(tenant.is_some())
+    }
+
+    /// Makes the reserved tenant and an operator's token of this value; of several
+    /// processes that come here, one does.
+    async fn found(
+        &self,
+        value: TokenValue,
+        deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
+    ) -> Result<bool, Error> {
+        let tenant_id = TenantId::authority();
         let now = self.clock.now();
-        let made = self.operator_token(now).await?;
+        let made = self.operator_token(value, now).await?;
         let tenant = Tenant {
             tenant_id: tenant_id.clone(),
             display_name: String::from("Authority"),
@@ -60,7 +82,7 @@ impl Authority {
         }
         tx.insert_catalog(&tenant_id, now).await?;
         let changes = vec![Change::TenantChanged(tenant_id)];
-        self.found(tx, action::BOOTSTRAP, made, changes, deliver)
+        self.hand_out(tx, action::BOOTSTRAP, made, changes, deliver)
             .await?;
         Ok(true)
     }
@@ -74,7 +96,8 @@ impl Authority {
     ) -> Result<(), Error> {
         let tenant_id = TenantId::authority();
         let now = self.clock.now();
-        let made = self.operator_token(now).await?;
+        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
+        let made = self.operator_token(value, now).await?;
         let mut tx = self.store.begin().await?;
         if tx.lock_tenant(&tenant_id).await?.is_none() {
             drop(tx);
@@ -93,14 +116,13 @@ impl Authority {
                 .await?;
             changes.push(Change::TokenChanged(tenant_id.clone(), token.token_id));
         }
-        self.found(tx, action::REPLACE_OPERATOR, made, changes, deliver)
+        self.hand_out(tx, action::REPLACE_OPERATOR, made, changes, deliver)
             .await
     }
 
-    /// Returns an operator's token to be, and its value.
-    async fn operator_token(&self, now: Timestamp) -> Result<Made, Error> {
+    /// Returns an operator's token to be, of this value.
+    async fn operator_token(&self, value: TokenValue, now: Timestamp) -> Result<Made, Error> {
         let tenant_id = TenantId::authority();
-        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
         let secret_hash = self
             .hasher
             .hash(&tenant_id, value.secret().expose())
@@ -128,7 +150,7 @@ impl Authority {
     }
 
     /// Inserts an operator's token, delivers its value and commits.
-    async fn found(
+    async fn hand_out(
         &self,
         mut tx: Tx,
         action: &'static str,
@@ -156,6 +178,47 @@ impl Authority {
         ));
         self.settled(tx.close(&changes, &[], now).await).await?;
         Ok(())
+    }
+}
+
+/// The value of an operator's token that is not made by who makes the token.
+#[derive(Debug)]
+pub struct OperatorValue(TokenValue);
+
+/// The text is no value of an operator's token. It says nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseOperatorValueError {
+    /// Not of the form of any value.
+    #[error(transparent)]
+    Value(#[from] ParseTokenError),
+    /// Of the form, but not of the authority's own prefix.
+    #[error("does not begin with ta_")]
+    Prefix,
+}
+
+impl OperatorValue {
+    /// Makes a new one.
+    pub fn mint(entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+        TokenValue::mint(Prefix::authority(), entropy).map(Self)
+    }
+
+    /// Returns the value itself, for the file that it is taken from.
+    pub fn expose(&self) -> String {
+        self.0.expose()
+    }
+}
+
+impl FromStr for OperatorValue {
+    type Err = ParseOperatorValueError;
+
+    /// Parses what a file holds: blanks around it are dropped.
+    fn from_str(text: &str) -> Result<Self, ParseOperatorValueError> {
+        let value: TokenValue = text.trim().parse()?;
+        if *value.prefix() == Prefix::authority() {
+            Ok(Self(value))
+        } else {
+            Err(ParseOperatorValueError::Prefix)
+        }
     }
 }
 

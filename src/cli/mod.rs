@@ -77,7 +77,7 @@ enum Command {
     ///
     /// It is the way back in for who has the database but no token. The embedded
     /// database must not be served meanwhile.
-    Bootstrap(ServerArguments),
+    Bootstrap(serve::BootstrapArguments),
     /// Brings the database's schema up to date, and ends
     Migrate(ServerArguments),
     /// Checks or shows the configuration, and serves nothing
@@ -211,7 +211,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::Quickstart => start(|| Ok(quickstart::config()), quickstart::run),
         Command::Serve(arguments) => start(|| arguments.read(Purpose::Serve), serve::serve),
-        Command::Bootstrap(arguments) => start(|| arguments.read(Purpose::Serve), serve::bootstrap),
+        Command::Bootstrap(arguments) if arguments.mint => {
+            forbid_core_dumps();
+            serve::mint()
+        }
+        Command::Bootstrap(arguments) => {
+            start(|| arguments.server.read(Purpose::Serve), serve::bootstrap)
+        }
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Config { command } => command.run(),
         Command::Profile { command } => {

@@ -7,14 +7,17 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::print;
+use super::server::ServerArguments;
 use crate::app::{self, App, BoxError, World};
 use crate::authority;
+use crate::authority::bootstrap::OperatorValue;
 use crate::config::Config;
+use crate::domain::entropy::OsEntropy;
 use crate::domain::value::TokenValue;
 use crate::lifecycle::{CUT, Hangups, LAST, StopSignals};
 
-/// Serves until told to stop. On an empty store the operator's token is made first:
-/// printed to a terminal, else written to a file.
+/// Serves until told to stop. On an empty store the operator's token is made first: of a
+/// value that a file holds, or of a new one, printed to a terminal, else written to a file.
 pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> {
     for warning in super::config::warnings(&config) {
         tracing::warn!("{warning}");
@@ -51,9 +54,29 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
 /// Gets all that a server needs.
 async fn start(config: &Config, world: World) -> Result<App, BoxError> {
     let app = App::build(config, world).await?;
-    let made = app.bootstrap(|value| deliver(config, value)).await;
-    made.map_err(|error| not_made(config, error))?;
+    if let Some(path) = &config.bootstrap.token_file {
+        app.bootstrap_from(path).await?;
+    } else {
+        let made = app.bootstrap(|value| deliver(config, value)).await;
+        made.map_err(|error| not_made(config, error))?;
+    }
     Ok(app)
+}
+
+/// The arguments of `bootstrap`.
+#[derive(Debug, clap::Args)]
+pub(super) struct BootstrapArguments {
+    /// Print a new value for `bootstrap.token_file` instead, and touch no database
+    #[arg(long, exclusive = true)]
+    pub(super) mint: bool,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+}
+
+/// Prints a value that a first start can take.
+pub(super) fn mint() -> Result<(), BoxError> {
+    let value = OperatorValue::mint(&OsEntropy)?;
+    Ok(print(&format!("{}\n", value.expose()))?)
 }
 
 /// Makes an operator's token in place of the one made at first start, or by this.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Config, Origin, Problems, Purpose};
 use crate::authority::hasher;
+use crate::domain::value;
 use crate::lifecycle::LAST;
 use crate::telemetry;
 
@@ -89,6 +90,12 @@ impl Config {
             &["database.url_file", "database.url"],
             "must not be set beside database.url; set one of them",
         );
+        let token_file = self.bootstrap.token_file.as_ref();
+        require(
+            token_file.is_none_or(|file| !value::stands_in(&file.to_string_lossy())),
+            &["bootstrap.token_file"],
+            "must be the name of a file that holds the value, not the value",
+        );
         let external = url.is_some() || file.is_some();
         require(
             purpose == Purpose::Migrate || !external || self.keyring.directory.is_some(),
@@ -150,10 +157,14 @@ impl Config {
                 String::from("every user of this machine may read it; chmod 0600, or 0400"),
             );
         }
-        if let Some(file) = &self.tls.key_file {
+        for (key, file) in [
+            ("bootstrap.token_file", &self.bootstrap.token_file),
+            ("tls.key_file", &self.tls.key_file),
+        ] {
+            let file = file.as_ref().and_then(|file| std::fs::metadata(file).ok());
             warn(
-                !std::fs::metadata(file).is_ok_and(|file| is_open_to_others(&file)),
-                "tls.key_file",
+                !file.is_some_and(|file| is_open_to_others(&file)),
+                key,
                 String::from("every user of this machine may read it; chmod 0600, or 0400"),
             );
         }

@@ -172,6 +172,17 @@ impl Default for Keyring {
     }
 }
 
+/// `[bootstrap]`: the first operator's token.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bootstrap {
+    /// A file that holds the value of the first operator's token, as `token-authority
+    /// bootstrap --mint` makes one; where it is absent one is made and shown, or written
+    /// into the data directory. It is read where the store has no operator yet, and may be
+    /// gone after that. The token ends after 24 hours, unless it is extended.
+    pub token_file: Option<PathBuf>,
+}
+
 /// `[usage]`: how the uses of tokens are kept.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -44,7 +44,7 @@ fn every_problem_is_said_at_once() {
       - hashing.queue: must be a whole number from 1 to 100000 (FILE:6)
       - usage.flush_seconds: must be a whole number from 1 to 3600 (TOKEN_AUTHORITY_USAGE__FLUSH_SECONDS)
       - telemetry.logs: no such key; did you mean telemetry.log? (FILE:12)
-      - cache: no such section; there are server, database, keyring, hashing, limits, tls, ops, coherence, retention, usage, telemetry, trusts.NAME, tls.identities.NAME (FILE:9)
+      - cache: no such section; there are server, database, keyring, bootstrap, hashing, limits, tls, ops, coherence, retention, usage, telemetry, trusts.NAME, tls.identities.NAME (FILE:9)
       - keyring.directory: required with PostgreSQL, where replicas share one keyring
     ");
 }
@@ -136,15 +136,19 @@ fn a_secrets_file_that_all_may_read_is_warned_of() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("url");
     std::fs::write(&file, "postgres://u:hunter2@h/d").unwrap();
-    let text = format!(
-        "[database]\nurl_file = '{}'\n[keyring]\ndirectory = 'k'",
-        file.display()
-    );
+    let file_name = file.display();
+    let url = format!("[database]\nurl_file = '{file_name}'\n[keyring]\ndirectory = 'k'");
+    let token = format!("[bootstrap]\ntoken_file = '{file_name}'");
     for (mode, warned) in [(0o600, false), (0o440, false), (0o644, true)] {
         std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
-        let warnings = read(&text, &[], &[]).unwrap().warnings();
-        assert_eq!(!warnings.is_empty(), warned, "{mode:o} {warnings:?}");
+        for text in [&url, &token] {
+            let warnings = read(text, &[], &[]).unwrap().warnings();
+            assert_eq!(!warnings.is_empty(), warned, "{mode:o} {warnings:?}");
+        }
     }
+    // After the first start it may be gone.
+    let gone = read("[bootstrap]\ntoken_file = '/nowhere/at-all'", &[], &[]);
+    assert_eq!(gone.unwrap().warnings(), [""; 0]);
 }
 
 #[test]

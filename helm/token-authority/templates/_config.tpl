@@ -32,6 +32,9 @@ root is the group's, too.
 {{- $_ := set $own.keyring "directory" (printf "%s/keyring" (include "token-authority.secrets" .)) -}}
 {{- $_ := set $own.keyring "create" false -}}
 {{- end -}}
+{{- if .Values.bootstrap.existingSecret -}}
+{{- $_ := set $own "bootstrap" (dict "token_file" (printf "%s/bootstrap/token" (include "token-authority.secrets" .))) -}}
+{{- end -}}
 {{- if .Values.otlp.existingSecret -}}
 {{- $_ := set $own.telemetry "otlp_headers_file" (printf "%s/otlp/headers" (include "token-authority.secrets" .)) -}}
 {{- end -}}

@@ -61,6 +61,11 @@ without a restart.
   mountPath: {{ include "token-authority.secrets" . }}/keyring
   readOnly: true
 {{- end }}
+{{- if .Values.bootstrap.existingSecret }}
+- name: bootstrap
+  mountPath: {{ include "token-authority.secrets" . }}/bootstrap
+  readOnly: true
+{{- end }}
 {{- end }}
 
 {{/*
@@ -72,7 +77,7 @@ read them, too, and nobody else: the server's user is not root.
   configMap:
     name: {{ include "token-authority.fullname" . }}
 {{- if eq .Values.database.kind "postgres" }}
-# Holds the first operator's token alone, mode 0600, in memory: `bootstrap` makes another.
+# For an operator's token alone, mode 0600, in memory: the first, or one that `bootstrap` makes.
 - name: data
   emptyDir:
     medium: Memory
@@ -120,6 +125,17 @@ read them, too, and nobody else: the server's user is not root.
   secret:
     secretName: {{ . }}
     defaultMode: 0400
+{{- end }}
+{{- with .Values.bootstrap.existingSecret }}
+- name: bootstrap
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0400
+    # It is needed once, and may be gone after that.
+    optional: true
+    items:
+      - key: {{ $.Values.bootstrap.tokenKey }}
+        path: token
 {{- end }}
 {{- with .Values.otlp.existingSecret }}
 - name: otlp
