@@ -5,12 +5,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
@@ -32,10 +35,76 @@ pub(super) struct Bounded {
 /// The place of a connection.
 #[derive(Default)]
 struct Place {
-    /// Whether its answer has begun. That it has not means that its question is not
-    /// whole: whatever is asked here is answered at once.
-    is_answered: AtomicBool,
+    asked: Asked,
     given_up: CancellationToken,
+}
+
+/// How many questions of a connection are being answered. Where there is none the client is
+/// silent, or slow to ask or to read, or keeps the connection for later, as HTTP/2 allows.
+#[derive(Clone, Default)]
+pub(super) struct Asked(Arc<AtomicUsize>);
+
+impl Asked {
+    /// Counts a question, until what is returned is dropped.
+    pub(super) fn begin(&self) -> Question {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Question(self.clone())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for Asked {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        stream.io().place.asked.clone()
+    }
+}
+
+/// A question that is being answered.
+pub(super) struct Question(Asked);
+
+impl Question {
+    /// Returns an answer's body with which the question ends.
+    pub(super) fn until_the_end_of(self, body: Body) -> Body {
+        Body::new(Answer {
+            body,
+            _question: self,
+        })
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A body, and the question that it answers.
+struct Answer {
+    body: Body,
+    _question: Question,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl Bounded {
@@ -46,18 +115,23 @@ impl Bounded {
         }
     }
 
-    /// Returns a place for a connection. Where there is none left, the oldest that has
-    /// not asked is given up for it, else the oldest: who is silent, or does not read,
-    /// must not keep out a probe.
+    /// Returns a place for a connection. Where there is none left, those that have a
+    /// question and those that have none are two sides, and the oldest of the larger one is
+    /// given up; of two alike, of those that have none. So neither many that are silent nor
+    /// many that wait for the end of a stream keep out a probe, which is the newest of the
+    /// one side, and soon after of the other.
     fn place(&mut self) -> Arc<Place> {
         self.places.retain(|place| place.strong_count() > 0);
         if self.places.len() >= CONNECTIONS {
-            let waits = |place: &Weak<Place>| {
-                let place = place.upgrade();
-                place.is_some_and(|place| !place.is_answered.load(Ordering::Relaxed))
-            };
-            let worst = self.places.iter().position(waits).unwrap_or_default();
-            let worst = self.places.remove(worst);
+            let is_idle: Vec<_> = self
+                .places
+                .iter()
+                .map(|place| place.upgrade().is_none_or(|place| place.asked.is_idle()))
+                .collect();
+            let idle = is_idle.iter().filter(|is_idle| **is_idle).count();
+            let of_idle = 2 * idle >= is_idle.len();
+            let worst = is_idle.iter().position(|is_idle| *is_idle == of_idle);
+            let worst = worst.and_then(|worst| self.places.remove(worst));
             if let Some(place) = worst.and_then(|place| place.upgrade()) {
                 place.given_up.cancel();
             }
@@ -134,7 +208,6 @@ impl AsyncWrite for Brief {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.place.is_answered.store(true, Ordering::Relaxed);
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.or_end(written, context)
     }
@@ -205,7 +278,7 @@ mod tests {
     async fn the_oldest_that_did_not_ask_gives_way_to_one_too_many() {
         let (mut bounded, address) = bounded().await;
         let mut taken = take(&mut bounded, address).await;
-        taken[0].1.write_all(b"an answer").await.unwrap();
+        let _question = taken[0].1.place.asked.begin();
         assert_eq!(given_up(&mut taken).await, [0; 0]);
         let _one_more = TcpStream::connect(address).await.unwrap();
         let _taken = bounded.accept().await;
@@ -221,11 +294,41 @@ mod tests {
     async fn where_all_are_being_answered_the_oldest_gives_way() {
         let (mut bounded, address) = bounded().await;
         let mut taken = take(&mut bounded, address).await;
+        let asked = |(_, brief): &(_, Brief)| brief.place.asked.begin();
+        let _questions: Vec<_> = taken.iter().map(asked).collect();
+        let _one_more = TcpStream::connect(address).await.unwrap();
+        let _newest = bounded.accept().await;
+        assert_eq!(given_up(&mut taken).await, [0]);
+        // The newest has not asked yet, and still is not the one that gives way.
+        let _another = TcpStream::connect(address).await.unwrap();
+        let _taken = bounded.accept().await;
+        assert_eq!(given_up(&mut taken).await, [0, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_ends_with_its_answer_or_with_its_connection() {
+        let asked = Asked::default();
+        let body = asked.begin().until_the_end_of(Body::from("an answer"));
+        assert!(!asked.is_idle());
+        let answer = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        assert_eq!((&*answer, asked.is_idle()), (&b"an answer"[..], true));
+        let body = asked.begin().until_the_end_of(Body::from("an answer"));
+        drop(body);
+        assert!(asked.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_answered_is_as_one_that_did_not_ask() {
+        let (mut bounded, address) = bounded().await;
+        let mut taken = take(&mut bounded, address).await;
+        // As the settings with which a server of HTTP/2 begins.
         for (_, brief) in &mut taken {
-            brief.write_all(b"an answer").await.unwrap();
+            brief.write_all(b"settings").await.unwrap();
         }
+        let _question = taken[0].1.place.asked.begin();
+        drop(taken[1].1.place.asked.begin());
         let _one_more = TcpStream::connect(address).await.unwrap();
         let _taken = bounded.accept().await;
-        assert_eq!(given_up(&mut taken).await, [0]);
+        assert_eq!(given_up(&mut taken).await, [1]);
     }
 }

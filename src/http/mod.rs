@@ -8,14 +8,14 @@ mod listener;
 use std::net::TcpListener;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
-use self::listener::Bounded;
+use self::listener::{Asked, Bounded};
 use crate::metrics::{Format, Sources};
 
 /// Serves until `stop` is cancelled; `health` is gRPC's health service. A stream of it
@@ -34,10 +34,19 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .with_state(sources)
         .merge(health)
-        .layer(from_fn(closing));
+        .layer(from_fn(closing))
+        .layer(from_fn(asking));
+    let router = router.into_make_service_with_connect_info::<Asked>();
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
+}
+
+/// Has the connection count as one that asks until the answer's end.
+async fn asking(ConnectInfo(asked): ConnectInfo<Asked>, request: Request, next: Next) -> Response {
+    let question = asked.begin();
+    let response = next.run(request).await;
+    response.map(|body| question.until_the_end_of(body))
 }
 
 /// Ends the connection with the answer: who asks every few seconds needs no place in

@@ -1,11 +1,16 @@
 //! The ops port: metrics and liveness, for whoever watches over a server.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use token_authority::pb;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::ops::{Scrape, ask};
 use crate::support::tokens::{START, id, ttl, wanted};
@@ -231,4 +236,71 @@ async fn many_who_are_silent_keep_nobody_out() {
             .try_read(&mut [0])
             .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     );
+}
+
+/// Opens a connection of HTTP/2, asks nothing and reads the server's first frame.
+async fn idle(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The preface, and empty settings: RFC 9113, 3.4.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    stream.write_all(preface).await.unwrap();
+    stream.read_exact(&mut [0; 9]).await.unwrap();
+    stream
+}
+
+/// Asks as kubelet does, once over HTTP/1 and once over gRPC; between the connection and
+/// the question others have the time to come.
+async fn probe(address: SocketAddr, mut others: impl AsyncFnMut()) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    others().await;
+    let request = b"GET /readyz HTTP/1.1\r\nhost: ops\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+    others().await;
+    let asked = client.check(HealthCheckRequest::default()).await.unwrap();
+    assert_eq!(asked.into_inner().status(), ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn many_who_have_a_connection_and_ask_nothing_keep_nobody_out() {
+    let t = TestServer::start(Backend::Sqlite).await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(idle(t.ops_address).await);
+    }
+    let mut more = Vec::new();
+    let others = async || {
+        for _ in 0..8 {
+            more.push(idle(t.ops_address).await);
+        }
+    };
+    probe(t.ops_address, others).await;
+}
+
+#[tokio::test]
+async fn many_who_watch_keep_nobody_out() {
+    let t = TestServer::start(Backend::Sqlite).await;
+    let mut watching = Vec::new();
+    let mut watch = async || {
+        let endpoint = Channel::from_shared(format!("http://{}", t.ops_address)).unwrap();
+        let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+        let watched = client.watch(HealthCheckRequest::default()).await.unwrap();
+        let mut stream = watched.into_inner();
+        stream.message().await.unwrap();
+        watching.push(stream);
+    };
+    for _ in 0..40 {
+        watch().await;
+    }
+    let others = async || {
+        for _ in 0..8 {
+            watch().await;
+        }
+    };
+    probe(t.ops_address, others).await;
 }
