@@ -4,7 +4,6 @@
 //! connections.
 
 mod files;
-mod validity;
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -11,6 +11,7 @@ use crate::domain::identity::{Identities, Refusal};
 use crate::domain::ids::TenantId;
 use crate::domain::peer::Peer;
 use crate::domain::principal::Tenant;
+use crate::domain::time::Timestamp;
 use crate::store::{self, Tx};
 
 /// Which identities there are, and what is remembered of the tenants that they act in.
@@ -30,6 +31,7 @@ pub struct Certified(Result<Known, Refusal>);
 struct Known {
     caller: Arc<Caller>,
     standing: Arc<Standing>,
+    expires_at: Timestamp,
 }
 
 impl From<Refusal> for Certified {
@@ -51,13 +53,14 @@ impl Authority {
         self
     }
 
-    /// Returns what the certificate of a connection is worth. Whether its tenant stands is
-    /// judged by each call.
+    /// Returns what the certificate of a connection is worth. Whether it has expired since
+    /// and whether its tenant stands is judged by each call.
     pub fn certify(&self, peer: &Peer) -> Certified {
         match self.registry.identities.of(peer) {
             Ok(identity) => Certified(Ok(Known {
                 caller: Arc::new(Caller::of_identity(identity)),
                 standing: self.standing_of(&identity.tenant_id),
+                expires_at: peer.expires_at,
             })),
             Err(refusal) => refusal.into(),
         }
@@ -73,6 +76,9 @@ impl Authority {
     pub async fn identify(&self, certified: &Certified) -> Result<Arc<Caller>, Error> {
         let known = certified.0.as_ref();
         let known = known.map_err(|refusal| self.unidentified(*refusal))?;
+        if self.has_expired(known) {
+            return Err(self.unidentified(Refusal::Expired));
+        }
         let tenant_id = &known.caller.tenant_id;
         let read = async {
             let tenant = self.store.snapshot().await?.find_tenant(tenant_id).await?;
@@ -86,12 +92,18 @@ impl Authority {
         )
     }
 
+    /// A connection may outlast the certificate that it was opened with.
+    fn has_expired(&self, known: &Known) -> bool {
+        known.expires_at < self.clock.now()
+    }
+
     /// As [`identify`](Self::identify), if memory knows that the tenant stands. Else nothing
     /// was counted.
     pub fn identify_at_once(&self, certified: &Certified) -> Option<Arc<Caller>> {
         let known = certified.0.as_ref().ok()?;
         let stands = self.coherence.stands(&known.standing)?;
-        stands.then(|| Arc::clone(&known.caller))
+        let may_act = stands && !self.has_expired(known);
+        may_act.then(|| Arc::clone(&known.caller))
     }
 
     /// Judges an identity again, in a transaction that has locked its tenant.

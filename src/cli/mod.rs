@@ -211,13 +211,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::Quickstart => start(|| Ok(quickstart::config()), quickstart::run),
         Command::Serve(arguments) => start(|| arguments.read(Purpose::Serve), serve::serve),
-        Command::Bootstrap(arguments) if arguments.mint => {
-            forbid_core_dumps();
-            serve::mint()
-        }
-        Command::Bootstrap(arguments) => {
-            start(|| arguments.server.read(Purpose::Serve), serve::bootstrap)
-        }
+        Command::Bootstrap(arguments) => arguments.run(),
         Command::Migrate(arguments) => start(|| arguments.read(Purpose::Migrate), serve::migrate),
         Command::Config { command } => command.run(),
         Command::Profile { command } => {

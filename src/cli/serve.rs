@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::print;
 use super::server::ServerArguments;
+use super::{forbid_core_dumps, print, start};
 use crate::app::{self, App, BoxError, World};
 use crate::authority;
 use crate::authority::bootstrap::OperatorValue;
-use crate::config::Config;
+use crate::config::{Config, Purpose};
 use crate::domain::entropy::OsEntropy;
 use crate::domain::value::TokenValue;
 use crate::lifecycle::{CUT, Hangups, LAST, StopSignals};
@@ -27,7 +27,7 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
     let mut hangups = Hangups::listen()?;
     // Waiting for a database, or for another's migration, may take long.
     let mut app = tokio::select! {
-        app = start(&config, world) => app?,
+        app = ready(&config, world) => app?,
         signal = signals.next() => {
             signal?;
             tracing::info!("stopped before serving");
@@ -52,7 +52,7 @@ pub(super) async fn serve(config: Config, world: World) -> Result<(), BoxError> 
 }
 
 /// Gets all that a server needs.
-async fn start(config: &Config, world: World) -> Result<App, BoxError> {
+async fn ready(config: &Config, world: World) -> Result<App, BoxError> {
     let app = App::build(config, world).await?;
     if let Some(path) = &config.bootstrap.token_file {
         app.bootstrap_from(path).await?;
@@ -68,19 +68,25 @@ async fn start(config: &Config, world: World) -> Result<App, BoxError> {
 pub(super) struct BootstrapArguments {
     /// Print a new value for `bootstrap.token_file` instead, and touch no database
     #[arg(long, exclusive = true)]
-    pub(super) mint: bool,
+    mint: bool,
     #[command(flatten)]
-    pub(super) server: ServerArguments,
+    server: ServerArguments,
 }
 
-/// Prints a value that a first start can take.
-pub(super) fn mint() -> Result<(), BoxError> {
-    let value = OperatorValue::mint(&OsEntropy)?;
-    Ok(print(&format!("{}\n", value.expose()))?)
+impl BootstrapArguments {
+    /// Runs it.
+    pub(super) fn run(self) -> Result<(), BoxError> {
+        if self.mint {
+            forbid_core_dumps();
+            let value = OperatorValue::mint(&OsEntropy)?;
+            return Ok(print(&format!("{}\n", value.expose()))?);
+        }
+        start(|| self.server.read(Purpose::Serve), bootstrap)
+    }
 }
 
 /// Makes an operator's token in place of the one made at first start, or by this.
-pub(super) async fn bootstrap(config: Config, world: World) -> Result<(), BoxError> {
+async fn bootstrap(config: Config, world: World) -> Result<(), BoxError> {
     let authority = app::open_authority(&config, world).await?;
     let made = authority
         .replace_operator(|value| deliver(&config, value))

@@ -22,7 +22,7 @@ pub struct Tls {
     /// The file (PEM) of its key.
     pub key_file: Option<PathBuf>,
     /// The file (PEM) of the CAs by which clients show who they are; where it is absent no
-    /// client is asked for a certificate.
+    /// client is asked for a certificate. Each of them may sign for every identity.
     pub client_ca_file: Option<PathBuf>,
     /// Whether a client needs a certificate: `required`, which it is where there is a CA and
     /// this is absent, or `optional`; one that is shown must be good in any case.

@@ -106,6 +106,8 @@ refusals! {
         /// The certificate's names are of several identities, or one is a SPIFFE ID and another
         /// a URI beside it, which no such certificate has.
         Ambiguous = "ambiguous_certificate",
+        /// The certificate has expired since its connection was opened.
+        Expired = "expired_certificate",
         /// The identity's tenant is suspended.
         TenantSuspended = "identity_tenant_suspended",
         /// There is no such tenant as the identity's.
@@ -173,6 +175,7 @@ impl FromIterator<Identity> for Identities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     fn identity(name: &str, source: Source) -> Identity {
         Identity {
@@ -199,6 +202,7 @@ mod tests {
         Peer {
             uris: owned(uris),
             dns: owned(dns),
+            expires_at: Timestamp::MAX,
         }
     }
 

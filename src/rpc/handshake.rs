@@ -1,6 +1,8 @@
 //! TLS on a connection: the handshake, whom the client's certificate names, and why a
 //! handshake fails. Where certificates come from is for others to know.
 
+mod validity;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, CertificateError, ServerConfig};
 use tokio_rustls::server::TlsStream;
+
+pub use self::validity::Validity;
 
 use crate::domain::peer::Peer;
 use crate::tally::{Closed as _, Each, closed};
@@ -162,12 +166,14 @@ impl Tls {
     }
 }
 
-/// Returns whom a certificate names.
+/// Returns whom a certificate names, and until when.
 fn peer(leaf: &rustls::pki_types::CertificateDer<'_>) -> Option<Peer> {
+    let expires_at = Validity::of(leaf)?.not_after;
     let leaf = webpki::EndEntityCert::try_from(leaf).ok()?;
     Some(Peer {
         uris: leaf.valid_uri_names().map(str::to_owned).collect(),
         dns: leaf.valid_dns_names().map(str::to_owned).collect(),
+        expires_at,
     })
 }
 

@@ -18,10 +18,9 @@ use tokio_rustls::rustls::time_provider::TimeProvider;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::validity::Validity;
 use crate::config::read_text;
 use crate::domain::time::{Clock, Timestamp};
-use crate::rpc::handshake::ALPN;
+use crate::rpc::handshake::{ALPN, Validity};
 
 const CERTIFICATE: &str = "tls.certificate_file";
 const KEY: &str = "tls.key_file";

@@ -4,6 +4,7 @@ use token_authority::authority::counters::Unauthenticated;
 use token_authority::config::Config;
 use token_authority::domain::identity::Refusal;
 use token_authority::domain::peer::Peer;
+use token_authority::domain::time::Timestamp;
 use token_authority::pb;
 
 use super::{ADMIN, INTROSPECT, REFUSED, identify, spiffe_id};
@@ -119,6 +120,7 @@ async fn that_an_identitys_tenant_stands_is_known_without_a_read(backend: Backen
     let certified = t.authority.certify(&Peer {
         uris: vec![spiffe_id("chat")],
         dns: Vec::new(),
+        expires_at: Timestamp::MAX,
     });
     let known = || t.authority.identify_at_once(&certified).is_some();
     assert!(!known(), "nobody has asked yet");

@@ -6,6 +6,8 @@ use std::time::Duration;
 use token_authority::authority::access::Rpc;
 use token_authority::authority::sweeper::Retention;
 use token_authority::config::{Config, Identity};
+use token_authority::domain::peer::Peer;
+use token_authority::domain::time::Timestamp;
 use token_authority::lifecycle::LAST;
 use token_authority::metrics::{self, Metric, Type, Values};
 use token_authority::pb;
@@ -278,6 +280,13 @@ async fn certificates(t: &TestServer) {
         let actor = t.certified(uris, &[]).await;
         who_am_i(&actor, pb::WhoAmIRequest {}).await.unwrap_err();
     }
+    let expired = Peer {
+        uris: vec![asleep],
+        dns: Vec::new(),
+        expires_at: Timestamp::from_millis(0).unwrap(),
+    };
+    let actor = t.presenting(&expired, None).await;
+    who_am_i(&actor, pb::WhoAmIRequest {}).await.unwrap_err();
 }
 
 /// Imports a value, and presents a wrong one for it.

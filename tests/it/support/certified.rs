@@ -8,6 +8,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use token_authority::authority::identities::Certified;
 use token_authority::domain::peer::Peer;
+use token_authority::domain::time::Timestamp;
 use token_authority::health::Readiness;
 use token_authority::rpc;
 use token_authority::rpc::layers::Layers;
@@ -44,8 +45,14 @@ impl TestServer {
         let peer = Peer {
             uris: owned(uris),
             dns: owned(dns),
+            expires_at: Timestamp::MAX,
         };
-        let certified = Arc::new(self.authority.certify(&peer));
+        self.presenting(&peer, credential).await
+    }
+
+    /// Returns who connects with a certificate that says this, and gives this credential.
+    pub(crate) async fn presenting(&self, peer: &Peer, credential: Option<&str>) -> Actor {
+        let certified = Arc::new(self.authority.certify(peer));
         Actor::new(self.connect(certified).await, credential, self.issued_to())
     }
 

@@ -1,10 +1,15 @@
 //! Services that are known by certificates, over real handshakes.
 
+use std::time::Duration;
+
+use token_authority::authority::counters::Unauthenticated;
 use token_authority::config::{ClientCertificates, Identity};
+use token_authority::domain::identity::Refusal;
+use token_authority::pb;
 use tonic::transport::ClientTlsConfig;
 
 use crate::support::pki::{Ca, TlsFiles, client_tls, connect};
-use crate::support::tokens::{question, suspend_tenant};
+use crate::support::tokens::{question, suspend_tenant, who_am_i};
 use crate::support::{Actor, Backend, TestServer, both_backends, refused, self_service};
 
 const CHAT: &str = "spiffe://prod.example.org/sa/chat";
@@ -14,6 +19,7 @@ const FAR: (i32, u8, u8) = (4096, 1, 1);
 both_backends!(
     a_certificate_is_a_caller_over_tls,
     a_tenant_that_is_suspended_ends_its_certificates,
+    a_certificate_that_expires_is_nobodys_over_the_connection_that_it_opened,
 );
 
 fn chat(tenant_id: &str) -> Identity {
@@ -89,4 +95,36 @@ async fn a_tenant_that_is_suspended_ends_its_certificates(backend: Backend) {
     suspend_tenant(&t.operator(), "acme").await;
     // Over the connection that it has.
     assert_eq!(refused(known.try_introspect(asked()).await), REFUSED);
+}
+
+async fn a_certificate_that_expires_is_nobodys_over_the_connection_that_it_opened(
+    backend: Backend,
+) {
+    let (server, clients) = (Ca::new(), Ca::new());
+    let t = start(backend, &server, &clients, "acme").await;
+    let acme = t.tenant("acme", self_service()).await;
+    // It is 2026-01-01.
+    let tls = client_tls(&[&server], Some(&clients.certify(&[CHAT], (2026, 1, 2))));
+    let channel = connect(t.address, tls).await.unwrap();
+    let known = Actor::new(channel.clone(), None, t.issued_to());
+    let value = acme.admin.value();
+    let bearer = Actor::new(channel, Some(value), t.issued_to());
+    let asked = || question("acme", value);
+    assert!(known.try_introspect(asked()).await.unwrap().active);
+    // The moment that it names is its last.
+    let day = Duration::from_secs(24 * 60 * 60);
+    t.advance(day);
+    assert!(known.try_introspect(asked()).await.unwrap().active);
+    t.advance(Duration::from_millis(1));
+    let count = || {
+        let reason = Unauthenticated::Identity(Refusal::Expired);
+        t.authority.counters().unauthenticated.get(reason)
+    };
+    assert_eq!(count(), 0);
+    assert_eq!(refused(known.try_introspect(asked()).await), REFUSED);
+    assert_eq!(refused(known.try_introspect(asked()).await), REFUSED);
+    assert_eq!(count(), 2);
+    // Who gives a credential needs no other.
+    let me = who_am_i(&bearer, pb::WhoAmIRequest {}).await.unwrap();
+    assert!(me.token.is_some());
 }

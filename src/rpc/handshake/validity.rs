@@ -5,9 +5,11 @@ use crate::domain::time::Timestamp;
 
 /// From when and until when a certificate is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
+pub struct Validity {
+    /// From when: this moment, too.
+    pub not_before: Timestamp,
+    /// Until when: this moment, too.
+    pub not_after: Timestamp,
 }
 
 const INTEGER: u8 = 0x02;
@@ -19,7 +21,7 @@ const VERSION: u8 = 0xa0;
 
 impl Validity {
     /// Reads a certificate's; nothing where it is none.
-    pub(super) fn of(certificate: &[u8]) -> Option<Self> {
+    pub fn of(certificate: &[u8]) -> Option<Self> {
         let mut certificate = certificate;
         let mut signed = expect(&mut certificate, SEQUENCE)?;
         let mut body = expect(&mut signed, SEQUENCE)?;
