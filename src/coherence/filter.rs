@@ -149,6 +149,30 @@ mod tests {
         assert_eq!(filter.len(), 0);
     }
 
+    /// Dropped and loaded again beside those who ask, it never says of a value that there is
+    /// none of it.
+    #[test]
+    fn what_is_there_is_never_unknown_while_all_is_dropped() {
+        let filter = Filter::default();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut unknown = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    unknown += u32::from(!filter.may_have(7));
+                }
+                unknown
+            });
+            for _ in 0..20_000 {
+                filter.clear();
+                filter.add(7);
+                filter.complete();
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(asking.join().unwrap(), 0);
+        });
+    }
+
     #[test]
     fn the_lengths_of_hints_are_told() {
         let filter = Filter::default();

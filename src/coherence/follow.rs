@@ -106,16 +106,20 @@ impl<S: Source> Coherence<S> {
                 continue;
             }
             memory.distrust(&self.counters);
+            if failure.is_anothers() {
+                // It must not go on to write what the other has in memory.
+                tracing::error!(
+                    error = &failure as &dyn std::error::Error,
+                    "another process has taken the database: this one ends"
+                );
+                return;
+            }
             // What stays wrong is told once.
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(
                     error = &failure as &dyn std::error::Error,
                     "memory can't be used: answers come from the database"
                 );
-            }
-            if failure.is_anothers() {
-                // It must not go on to write what the other has in memory: the process ends.
-                return;
             }
             tokio::time::sleep(AGAIN).await;
         }

@@ -307,3 +307,42 @@ pub(super) fn alone(
         key: key.map(|(key, _)| Arc::new(key.clone())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coherence::model::any_known;
+    use crate::domain::scope::ScopeName;
+
+    /// Who may create tokens can think of as many grants as there are sets of scopes.
+    #[test]
+    fn grants_of_a_tenant_are_bounded_and_all_are_right() {
+        let mut interner = Interner::default();
+        let (mut known, verifier, catalog) = any_known();
+        let (tenant_id, standing) = (known.token.tenant_id.clone(), known.tenant.clone());
+        interner.add_catalog(&tenant_id, standing, known.catalog, catalog.clone());
+        let mut bytes = 0;
+        for number in 0..2 * GRANTS {
+            // Scopes that the catalog had once are none now.
+            let scopes = ["write".to_owned(), format!("gone-{number}")];
+            let scopes = scopes
+                .iter()
+                .map(|scope| scope.parse::<ScopeName>().unwrap());
+            known.token.scopes = scopes.collect();
+            let shared = interner.share(&known, &verifier).unwrap();
+            let expected = catalog.effective(&known.token.scopes, holder(&known.token));
+            assert_eq!(shared.grant.effective, expected, "{number}");
+            if number == GRANTS {
+                bytes = interner.bytes();
+            }
+        }
+        assert_eq!(interner.tenants[&tenant_id].grants.len(), GRANTS);
+        assert_eq!(interner.bytes(), bytes);
+        // Once no record has them, they make room.
+        interner.look_at = 0;
+        interner.bytes = interner.bytes.max(LOOK_AT);
+        interner.tidy();
+        assert!(interner.tenants.is_empty());
+        assert_eq!(interner.bytes(), 0);
+    }
+}

@@ -18,12 +18,36 @@ use super::lease::Lease;
 use super::memory::{Memory, Rule};
 use super::records::Capacity;
 use super::{Coherence, Standing};
+use crate::domain::catalog::Catalog;
 use crate::domain::change::ChangeNumber;
+use crate::domain::foreign::ValueKey;
+use crate::domain::introspection::Verifier;
+use crate::domain::value::TokenValue;
+use crate::store::Known;
 
 /// How many worlds are tried, each as its number has it.
 const WORLDS: u64 = 3000;
 /// What no world lasts, by its own clock: longer than that, somebody waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(3600);
+
+/// Returns what some store knows of some value, what verifies it, and its tenant's catalog.
+pub(super) fn any_known() -> (Known, Verifier, Catalog) {
+    let known = |number| {
+        let world = World::new(&mut Chance::new(number));
+        let mut lookups = world.values.iter().map(TokenValue::lookup);
+        lookups.find_map(|lookup| {
+            let (record, verifier, version) = world.find(lookup)?;
+            let known = Known {
+                key: ValueKey::Lookup(lookup.clone()),
+                token: record.token,
+                tenant: record.tenant,
+                catalog: version,
+            };
+            Some((known, verifier, record.catalog))
+        })
+    };
+    (0..WORLDS).find_map(known).unwrap()
+}
 
 /// What is going on in a world.
 struct Going {

@@ -1,6 +1,8 @@
 //! Answers from memory: the same as from the database, after each change, and nothing
 //! asked of the database for what nobody was given.
 
+mod others;
+
 use token_authority::authority::Authority;
 use token_authority::coherence::{Eviction, Recall, Size};
 use token_authority::config::Config;

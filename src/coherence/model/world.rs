@@ -80,7 +80,7 @@ struct SimToken {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     /// All values that will ever be asked for, also those of tokens to come.
-    values: Vec<TokenValue>,
+    pub(super) values: Vec<TokenValue>,
     tokens: Vec<SimToken>,
     tenants: Vec<(Standing, Version)>,
     users: Vec<Owner>,
@@ -262,7 +262,7 @@ impl World {
         (0..self.values.len()).filter(free).collect()
     }
 
-    fn find(&self, lookup: &Lookup) -> Option<(Record, Verifier, Version)> {
+    pub(super) fn find(&self, lookup: &Lookup) -> Option<(Record, Verifier, Version)> {
         let nth = self.values.iter().position(|v| v.lookup() == lookup)?;
         let mut all = self.tokens.iter();
         let (token, over) = all.find_map(|token| {
