@@ -19,7 +19,7 @@ const MANY: usize = 4096;
 /// The parts that the memory is divided into, each under a lock of its own.
 const SHARDS: usize = 16;
 /// The rows of a transaction, at most.
-const BATCH: usize = 200;
+const BATCH: usize = 500;
 
 type Shard = HashMap<TokenId, Use>;
 
@@ -144,11 +144,8 @@ impl Authority {
 
     async fn flush_uses(&self) -> Result<(), Error> {
         for batch in self.uses.all().chunks(BATCH) {
-            let mut written = 0;
             let mut tx = self.store.begin().await?;
-            for (token_id, use_) in batch {
-                written += u64::from(tx.record_token_use(*token_id, use_).await?);
-            }
+            let written = tx.record_token_uses(batch).await?;
             tx.close(&[], &[], self.clock.now()).await?;
             self.uses.forget(batch);
             self.counters.uses_written.add(written);

@@ -33,7 +33,7 @@ use crate::lifecycle::LAST;
 use crate::store::{NewSecret, NewToken, Store, TEN};
 
 /// Tokens in a transaction.
-const CHUNK: u64 = 2000;
+const CHUNK: u64 = 20_000;
 /// How many of them are under way at once: one is made while another is written.
 const AT_ONCE: usize = 3;
 
@@ -154,6 +154,7 @@ impl Ground {
         let patient = variable("database.acquire_timeout_ms", "60000");
         let config = read(&self.config, &[&*self.variables, &[patient]].concat())?;
         let store = app::open_store(&config).await?;
+        store.hasten().await?;
         let next = AtomicU64::new(self.seeded);
         let filler = Filler {
             store: &store,

@@ -11,6 +11,7 @@ use crate::support::{Backend, both_backends};
 both_backends! {
     a_use_comes_back_and_moves_forward_alone,
     a_use_of_a_token_that_is_gone_is_skipped,
+    many_uses_are_recorded_as_each_would_be,
     a_use_leaves_the_record_and_the_log_alone,
     garbage_in_a_use_is_corrupt,
     tokens_are_found_by_how_long_they_were_not_used,
@@ -18,9 +19,10 @@ both_backends! {
 
 async fn record(world: &World, token_id: TokenId, use_: &Use) -> bool {
     let mut tx = world.begin().await;
-    let recorded = tx.record_token_use(token_id, use_).await.unwrap();
+    let one = [(token_id, use_.clone())];
+    let recorded = tx.record_token_uses(&one).await.unwrap();
     world.commit(tx).await;
-    recorded
+    recorded == 1
 }
 
 fn here(at: Timestamp) -> Use {
@@ -65,11 +67,59 @@ async fn a_use_of_a_token_that_is_gone_is_skipped(backend: Backend) {
     let gone = TokenId::mint(world.now(), &world.entropy).unwrap();
     let token = world.token(&acme, None, "token").await;
     let mut tx = world.begin().await;
-    for (token_id, recorded) in [(gone, false), (token.token_id, true)] {
-        let done = tx.record_token_use(token_id, &here(world.now())).await;
-        assert_eq!(done.unwrap(), recorded);
+    for (token_id, recorded) in [(gone, 0), (token.token_id, 1)] {
+        let one = [(token_id, here(world.now()))];
+        assert_eq!(tx.record_token_uses(&one).await.unwrap(), recorded);
     }
     world.commit(tx).await;
+}
+
+/// Whatever their number: alone, and as one statement takes them, which is filled up.
+async fn many_uses_are_recorded_as_each_would_be(backend: Backend) {
+    let world = World::new(backend).await;
+    let acme = world.tenant("acme").await.tenant_id;
+    let mut tokens = Vec::new();
+    for number in 0..60 {
+        tokens.push(world.token(&acme, None, &format!("token {number}")).await);
+    }
+    let (asker, before) = (tokens[0].token_id, here(world.now()));
+    for many in [0, 1, 3, 4, 24, 25, 26, 28, 29, 50, 60] {
+        let at = world.later();
+        // Every third as seen before, or earlier; of every seventh nobody knows.
+        let uses: Vec<(TokenId, Use)> = (0..many)
+            .map(|nth| {
+                let gone = TokenId::mint(world.now(), &world.entropy).unwrap();
+                let address = (nth % 2 == 0).then(|| "192.0.2.7".parse().unwrap());
+                let by = (nth % 5 == 0).then_some(asker);
+                match nth {
+                    _ if nth % 7 == 6 => (gone, here(at)),
+                    _ if nth % 3 == 2 => (tokens[nth].token_id, before.clone()),
+                    _ => (tokens[nth].token_id, Use { at, by, address }),
+                }
+            })
+            .collect();
+        let mut expected = Vec::new();
+        for token in &tokens {
+            let known = world.find(&acme, token.token_id).await.last_use;
+            let given = uses.iter().find(|(id, _)| *id == token.token_id);
+            let given = given.map(|(_, use_)| use_.clone());
+            let later = match (&known, &given) {
+                (Some(known), Some(given)) => given.at > known.at,
+                (None, given) => given.is_some(),
+                (Some(_), None) => false,
+            };
+            expected.push((later, if later { given } else { known }));
+        }
+        let mut tx = world.begin().await;
+        let recorded = tx.record_token_uses(&uses).await.unwrap();
+        world.commit(tx).await;
+        let later = expected.iter().filter(|(later, _)| *later).count();
+        assert_eq!(recorded, later as u64, "{many}");
+        for (token, (_, expected)) in tokens.iter().zip(expected) {
+            let found = world.find(&acme, token.token_id).await;
+            assert_eq!(found.last_use, expected, "{many}: {}", token.name);
+        }
+    }
 }
 
 async fn a_use_leaves_the_record_and_the_log_alone(backend: Backend) {
