@@ -4,10 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::lease::{BEAT, LASTS, since_boot};
 use super::memory::Memory;
 use super::source::Source;
-use super::{Coherence, Failure};
+use super::{Coherence, Failure, PATIENCE};
 use crate::domain::change::{Change, ChangeNumber};
 use crate::store::{self, Followed};
 
@@ -34,10 +36,11 @@ impl<S: Source> Coherence<S> {
         }
         let _one = memory.following.lock().await;
         while memory.applied() < number {
-            let fault = match self.follow_once(memory).await {
-                Ok(head) if head >= number => continue,
-                Ok(_) => None,
-                Err(error) => Some(error),
+            let fault = match timeout(PATIENCE, self.follow_once(memory)).await {
+                Ok(Ok(head)) if head >= number => continue,
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(Failure::from(error)),
+                Err(_) => Some(Failure::Abandoned),
             };
             // Also a log that ends before what was committed: it is another's.
             tracing::warn!(
@@ -147,7 +150,8 @@ impl<S: Source> Coherence<S> {
                 failed = &mut loading => return failed,
                 () = beat => {
                     self.beat(memory).await.inspect_err(|_| memory.lease.end())?;
-                    let head = self.store.head().await?;
+                    let head = timeout(PATIENCE, self.store.head()).await;
+                    let head = head.map_err(|_| Failure::Abandoned)??;
                     self.catch_up(head.number).await;
                 }
             }

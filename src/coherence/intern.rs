@@ -186,7 +186,9 @@ impl Interner {
         self.forget_member(tenant_id, owner.user_id);
         self.bytes += bytes_of_owner(&new);
         let new = Arc::new(Interned::new(new));
-        let of_user = self.owners.entry(owner.user_id).or_default();
+        let of_user = self.owners.entry(owner.user_id);
+        // Most users are known in one tenant: a list makes room for four by itself.
+        let of_user = of_user.or_insert_with(|| Vec::with_capacity(1));
         of_user.push((tenant_id.clone(), Arc::clone(&new)));
         new
     }

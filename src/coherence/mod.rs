@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -41,6 +42,10 @@ use crate::domain::change::{ChangeNumber, Revision};
 use crate::domain::foreign::{AnyValue, ForeignValue, ValueKey};
 use crate::domain::introspection::Record;
 use crate::store::{self, Alone, Store};
+
+/// How long a read of values or of the log may take. Over a network that has gone silent the
+/// driver waits far longer, and with it whoever asks for the same after the silence.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much memory may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,9 +317,10 @@ impl<S: Source> Coherence<S> {
         };
         while let Some(batch) = memory.next() {
             self.counters.reads.add(1);
-            match self.read_batch(memory, &batch).await {
-                Ok((found, catalogs)) => batch.land(found, catalogs, &self.counters),
-                Err(error) => batch.fail(&error.into()),
+            match timeout(PATIENCE, self.read_batch(memory, &batch)).await {
+                Ok(Ok((found, catalogs))) => batch.land(found, catalogs, &self.counters),
+                Ok(Err(error)) => batch.fail(&error.into()),
+                Err(_) => batch.fail(&Failure::Abandoned),
             }
         }
     }

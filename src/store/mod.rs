@@ -34,6 +34,7 @@ mod users;
 mod uses;
 
 pub use alone::Alone;
+use alone::Lost;
 pub use audit::EventFilter;
 pub use backend::{Location, PoolSettings, SecretUrl};
 pub use bench::TEN;
@@ -105,6 +106,8 @@ pub struct Store {
     places: usize,
     /// How long a writer waits for a place.
     patience: Duration,
+    /// What became of the session that held it alone.
+    lost: Lost,
 }
 
 /// A transaction that has begun. What was written is nowhere until
@@ -137,6 +140,7 @@ impl Store {
             writers: Arc::new(Semaphore::new(places)),
             places,
             patience: settings.acquire_timeout,
+            lost: Lost::default(),
         })
     }
 

@@ -3,9 +3,9 @@
 use token_authority::domain::token::RevokeReason;
 use token_authority::pb;
 
-use super::start;
+use super::{complete, remembering, start};
 use crate::support::tokens::{change, expose, id, mask, update};
-use crate::support::{Backend, Installation, both_backends, self_service};
+use crate::support::{Backend, Installation, Relay, TestServer, both_backends, self_service};
 
 both_backends! {
     a_call_that_is_asked_again_is_told_to_be_done_once_that_is_true,
@@ -132,4 +132,27 @@ async fn one_that_holds_the_database_keeps_another_from_starting() {
     assert_eq!(ended.0, Some(0), "{}", ended.1);
     // It has taken its leave: nobody waits for its session to be noticed.
     other.hold_alone().await.unwrap().release().await;
+}
+
+#[tokio::test]
+async fn who_was_cut_off_for_a_while_goes_on() {
+    let (_database, relay) = Relay::new().await;
+    let url = relay.url.clone();
+    let mut t = TestServer::start_with(Backend::Postgres, |config| {
+        remembering(config);
+        config.database.url = Some(url.into());
+    })
+    .await;
+    t.expect_alarms();
+    complete(&t).await;
+    let acme = t.tenant("acme", self_service()).await;
+    let server = t.resource_server().await;
+    let value = acme.admin.issue("laptop", &["read"]).await.value;
+    relay.tear();
+    t.scrape_until("in doubt", |scrape| scrape.of("memory_complete") == 0)
+        .await;
+    relay.resume();
+    t.scrape_until("sure again", |scrape| scrape.of("memory_complete") == 1)
+        .await;
+    assert!(server.introspect("acme", &value).await.active);
 }

@@ -10,7 +10,9 @@ use crate::support::tokens::{
     altered, at, checked, delete_user, disabled, expose, get, id, presenting, service,
     suspend_tenant, suspend_user, ttl, update, wanted, who_am_i,
 };
-use crate::support::{Backend, TestServer, both_backends, refusal, refused, self_service};
+use crate::support::{
+    Backend, TestServer, both_backends, refusal, refused, self_service, without_memory,
+};
 
 both_backends!(
     a_good_value_of_any_kind_is_revoked_by_whoever_holds_it,
@@ -244,7 +246,8 @@ async fn so_many_are_served_at_once_and_what_has_no_form_is_always_answered(back
 
 #[tokio::test]
 async fn a_lost_store_is_unavailable_for_all_that_has_the_form_of_a_value() {
-    let mut t = TestServer::start(Backend::Postgres).await;
+    // Memory knows without the store of what nobody was given.
+    let mut t = TestServer::start_with(Backend::Postgres, without_memory).await;
     t.expect_alarms();
     let acme = t.tenant("acme", self_service()).await;
     let good = acme.admin.issue("good", &["read"]).await.value;

@@ -119,3 +119,34 @@ async fn a_beat_that_is_not_answered_fails_soon() {
     };
     timeout(PATIENCE, again).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_that_was_lost_keeps_nobody_but_others_out() {
+    let (database, relay) = Relay::new().await;
+    let location = Location::Postgres(SecretUrl::new(relay.url.clone()));
+    let open = async || Store::open(&location, PoolSettings::default()).await;
+    let (store, other) = (open().await.unwrap(), database.open(2).await);
+    let mut alone = store.hold_alone().await.unwrap();
+    alone.beat().await.unwrap();
+    relay.tear();
+    let beaten = timeout(PATIENCE, alone.beat()).await.unwrap();
+    assert!(matches!(beaten, Err(Error::Unavailable(_))), "{beaten:?}");
+    relay.resume();
+    // The server takes it to be there, and nobody else gets what it has.
+    assert!(is_refused(other.hold_alone().await));
+    for _ in 0..2 {
+        let beaten = alone.beat().await;
+        assert!(matches!(beaten, Err(Error::Unavailable(_))), "{beaten:?}");
+    }
+    // It is this process's own: no other has changed anything meanwhile.
+    let mut again = store.hold_alone().await.unwrap();
+    again.beat().await.unwrap();
+    assert!(is_refused(other.hold_alone().await));
+    assert!(is_refused(store.hold_alone().await));
+    again.release().await;
+    let mut second = other.hold_alone().await.unwrap();
+    second.beat().await.unwrap();
+    // What was lost once ends nobody else's.
+    assert!(is_refused(store.hold_alone().await));
+    second.beat().await.unwrap();
+}

@@ -79,15 +79,17 @@ impl TestServer {
 
     /// Reads all metrics again and again until they are so.
     pub(crate) async fn scrape_until(&self, what: &str, so: impl Fn(&Scrape) -> bool) -> Scrape {
+        let mut last = Scrape::default();
         let reading = async {
             loop {
-                let scrape = self.scrape().await;
-                if so(&scrape) {
-                    return scrape;
+                last = self.scrape().await;
+                if so(&last) {
+                    return;
                 }
             }
         };
         let read = tokio::time::timeout(PATIENCE, reading).await;
-        read.unwrap_or_else(|_| panic!("never {what}"))
+        assert!(read.is_ok(), "never {what}: {}", last.text);
+        last
     }
 }

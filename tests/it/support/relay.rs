@@ -12,12 +12,23 @@ use tokio::sync::watch;
 
 use super::{Backend, Database};
 
+/// What becomes of what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// It is relayed.
+    Whole,
+    /// It is lost, and the server sees its side closed.
+    Silent,
+    /// It is lost, and the server sees nothing of that.
+    Apart,
+}
+
 /// Relays to the server of a database while the test's runtime goes on.
 #[derive(Debug)]
 pub(crate) struct Relay {
     /// The URL of the database that leads through it.
     pub(crate) url: String,
-    flows: watch::Sender<bool>,
+    flow: watch::Sender<Flow>,
     _directory: TempDir,
 }
 
@@ -28,7 +39,7 @@ impl Relay {
         let socket = database.socket().unwrap();
         let near = directory.path().join(socket.file_name().unwrap());
         let listener = UnixListener::bind(near).unwrap();
-        let (flows, flowing) = watch::channel(true);
+        let (flow, flowing) = watch::channel(Flow::Whole);
         tokio::spawn(serve(listener, socket, flowing));
         let mut config = Config::default();
         database.configure(&mut config);
@@ -40,7 +51,7 @@ impl Relay {
         );
         Self {
             url,
-            flows,
+            flow,
             _directory: directory,
         }
     }
@@ -55,34 +66,42 @@ impl Relay {
     /// Goes silent: on connections that there are for good, on new ones until
     /// [`Relay::resume`]. The server sees its side of them closed.
     pub(crate) fn silence(&self) {
-        self.flows.send_replace(false);
+        self.flow.send_replace(Flow::Silent);
+    }
+
+    /// Goes silent as that does, but the server keeps its side of connections: it takes their
+    /// clients to be there.
+    pub(crate) fn tear(&self) {
+        self.flow.send_replace(Flow::Apart);
     }
 
     /// Relays what connects from now on.
     pub(crate) fn resume(&self) {
-        self.flows.send_replace(true);
+        self.flow.send_replace(Flow::Whole);
     }
 }
 
-async fn serve(listener: UnixListener, socket: PathBuf, flowing: watch::Receiver<bool>) {
+async fn serve(listener: UnixListener, socket: PathBuf, flowing: watch::Receiver<Flow>) {
     loop {
         let (near, _) = listener.accept().await.unwrap();
         tokio::spawn(relay(near, socket.clone(), flowing.clone()));
     }
 }
 
-async fn relay(mut near: UnixStream, socket: PathBuf, mut flowing: watch::Receiver<bool>) {
+async fn relay(mut near: UnixStream, socket: PathBuf, mut flowing: watch::Receiver<Flow>) {
+    let mut far = None;
     let passing = async {
-        let mut far = UnixStream::connect(socket).await.unwrap();
+        let far = far.insert(UnixStream::connect(socket).await.unwrap());
         // Either side may go at any time.
-        let _ = copy_bidirectional(&mut near, &mut far).await;
+        let _ = copy_bidirectional(&mut near, far).await;
     };
-    tokio::select! {
+    let flow = tokio::select! {
         biased;
-        _ = flowing.wait_for(|flows| !flows) => {}
+        flow = flowing.wait_for(|flow| *flow != Flow::Whole) => flow.map(|flow| *flow),
         () = passing => return,
-    }
-    // It stays open, and says nothing.
+    };
+    // The near side stays open, and says nothing.
     let _near = near;
+    let _far = far.filter(|_| flow.is_ok_and(|flow| flow == Flow::Apart));
     pending::<()>().await;
 }
