@@ -33,17 +33,15 @@ impl Authority {
         if self.is_founded().await? {
             return Ok(false);
         }
-        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
-        self.found(value, deliver).await
+        self.found(OperatorValue::mint(&*self.entropy)?, deliver)
+            .await
     }
 
     /// Makes the reserved tenant, and the operator's token of a value that somebody has
-    /// already, if the store has none yet. Returns whether it was made.
+    /// already, if the store has none yet: who has looked first spares a hash. Returns
+    /// whether it was made.
     pub async fn bootstrap_with(&self, value: OperatorValue) -> Result<bool, Error> {
-        if self.is_founded().await? {
-            return Ok(false);
-        }
-        self.found(value.0, |_| Ok(())).await
+        self.found(value, |_| Ok(())).await
     }
 
     /// Returns whether the store has had an operator.
@@ -57,7 +55,7 @@ impl Authority {
     /// processes that come here, one does.
     async fn found(
         &self,
-        value: TokenValue,
+        value: OperatorValue,
         deliver: impl FnOnce(&TokenValue) -> std::io::Result<()> + Send,
     ) -> Result<bool, Error> {
         let tenant_id = TenantId::authority();
@@ -96,7 +94,7 @@ impl Authority {
     ) -> Result<(), Error> {
         let tenant_id = TenantId::authority();
         let now = self.clock.now();
-        let value = TokenValue::mint(Prefix::authority(), &*self.entropy)?;
+        let value = OperatorValue::mint(&*self.entropy)?;
         let made = self.operator_token(value, now).await?;
         let mut tx = self.store.begin().await?;
         if tx.lock_tenant(&tenant_id).await?.is_none() {
@@ -121,7 +119,8 @@ impl Authority {
     }
 
     /// Returns an operator's token to be, of this value.
-    async fn operator_token(&self, value: TokenValue, now: Timestamp) -> Result<Made, Error> {
+    async fn operator_token(&self, value: OperatorValue, now: Timestamp) -> Result<Made, Error> {
+        let OperatorValue(value) = value;
         let tenant_id = TenantId::authority();
         let secret_hash = self
             .hasher
@@ -181,7 +180,7 @@ impl Authority {
     }
 }
 
-/// The value of an operator's token that is not made by who makes the token.
+/// The value of an operator's token, of the authority's own prefix.
 #[derive(Debug)]
 pub struct OperatorValue(TokenValue);
 

@@ -3,29 +3,18 @@
 
 use tracing::Instrument as _;
 
-use super::backend::{answered, execute, on_backend};
+use super::backend::{answered, on_backend};
 use super::{Error, Tx, span};
 use crate::domain::ids::TokenId;
 use crate::domain::token::Use;
 
 /// How many uses one statement records.
 const AT_ONCE: usize = 25;
-/// So few are recorded one by one.
-const FEW: usize = 3;
 
-/// Moves forward in time alone, and skips a token that is gone.
-const RECORD_TOKEN_USE: &str = "
-    INSERT INTO token_uses (token_id, used_at, used_by, address)
-    SELECT token_id, $2, $3, $4
-      FROM tokens
-     WHERE token_id = $1
-    ON CONFLICT (token_id) DO UPDATE
-       SET used_at = excluded.used_at, used_by = excluded.used_by, address = excluded.address
-     WHERE excluded.used_at > token_uses.used_at";
-
-/// The same for many, each of another token; null is no token's id. The first part is
-/// empty, and tells `PostgreSQL` the types of the others. In order, so that two processes
-/// that record the same don't wait for each other crosswise.
+/// Each of another token; null is no token's id. Moves forward in time alone, and skips a
+/// token that is gone. The first part is empty, and tells `PostgreSQL` the types of the
+/// others. In order, so that two processes that record the same don't wait for each other
+/// crosswise.
 const RECORD_TOKEN_USES: &str = "
     INSERT INTO token_uses (token_id, used_at, used_by, address)
     SELECT u.token_id, u.used_at, u.used_by, u.address
@@ -51,10 +40,7 @@ const RECORD_TOKEN_USES: &str = "
        SET used_at = excluded.used_at, used_by = excluded.used_by, address = excluded.address
      WHERE excluded.used_at > token_uses.used_at";
 
-pub(super) const STATEMENTS: &[(&str, &str)] = &[
-    ("record_token_use", RECORD_TOKEN_USE),
-    ("record_token_uses", RECORD_TOKEN_USES),
-];
+pub(super) const STATEMENTS: &[(&str, &str)] = &[("record_token_uses", RECORD_TOKEN_USES)];
 
 impl Tx {
     /// Records the last uses of tokens, one of each; returns of how many, without those of
@@ -62,41 +48,26 @@ impl Tx {
     pub async fn record_token_uses(&mut self, uses: &[(TokenId, Use)]) -> Result<u64, Error> {
         let mut recorded = 0;
         for chunk in uses.chunks(AT_ONCE) {
-            if chunk.len() > FEW {
-                recorded += self.record_at_once(chunk).await?;
-                continue;
-            }
-            for (token_id, use_) in chunk {
-                recorded += execute!(
-                    self.inner,
-                    RECORD_TOKEN_USE,
-                    token_id.uuid(),
-                    use_.at.millis(),
-                    use_.by.map(TokenId::uuid),
-                    use_.address.map(|address| address.to_string()),
-                )?;
-            }
+            let patience = self.inner.patience;
+            let span = span::of(self.inner.system(), "RECORD_TOKEN_USES");
+            let done = on_backend!(self.inner, |conn| {
+                let mut query = sqlx::query(RECORD_TOKEN_USES);
+                for at in 0..AT_ONCE {
+                    let (token_id, last) =
+                        chunk.get(at).map(|(id, last)| (id.uuid(), last)).unzip();
+                    let address = last.and_then(|last| last.address);
+                    query = query
+                        .bind(token_id)
+                        .bind(last.map(|last| last.at.millis()))
+                        .bind(last.and_then(|last| last.by.map(TokenId::uuid)))
+                        .bind(address.map(|address| address.to_string()));
+                }
+                answered(patience, query.execute(conn).instrument(span))
+                    .await
+                    .map(|done| done.rows_affected())
+            });
+            recorded += self.inner.counters.told(done)?;
         }
         Ok(recorded)
-    }
-
-    async fn record_at_once(&mut self, uses: &[(TokenId, Use)]) -> Result<u64, Error> {
-        let patience = self.inner.patience;
-        let span = span::of(self.inner.system(), "RECORD_TOKEN_USES");
-        let done = on_backend!(self.inner, |conn| {
-            let mut query = sqlx::query(RECORD_TOKEN_USES);
-            for at in 0..AT_ONCE {
-                let (token_id, last) = uses.get(at).map(|(id, last)| (id.uuid(), last)).unzip();
-                query = query
-                    .bind(token_id)
-                    .bind(last.map(|last| last.at.millis()))
-                    .bind(last.and_then(|last| last.by.map(TokenId::uuid)))
-                    .bind(last.and_then(|last| last.address.map(|address| address.to_string())));
-            }
-            answered(patience, query.execute(conn).instrument(span))
-                .await
-                .map(|done| done.rows_affected())
-        });
-        self.inner.counters.told(done)
     }
 }

@@ -58,9 +58,7 @@ fn url(database: &Database) -> String {
 
 async fn ended(words: &[String], temporary: &Path) -> (Option<i32>, String) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let program = Program::start(&words, temporary);
-    let end = tokio::task::spawn_blocking(|| program.end());
-    end.await.unwrap()
+    Program::start(&words, temporary).ended().await
 }
 
 fn number(value: &Value) -> f64 {

@@ -6,9 +6,9 @@ use tempfile::TempDir;
 use token_authority::domain::entropy::OsEntropy;
 use token_authority::domain::value::TokenValue;
 use token_authority::pb;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::lifecycle::channel;
 use crate::support::{
     Actor, Backend, Installation, Issued, Program, TestServer, both_backends, refused,
 };
@@ -104,19 +104,7 @@ fn mint() -> String {
 
 /// Returns who presents this value to a process.
 async fn actor(address: &str, value: &str) -> Actor {
-    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
-    Actor::new(
-        channel.connect().await.unwrap(),
-        Some(value),
-        Issued::default(),
-    )
-}
-
-/// Waits for the end of a program that still has connections of this runtime's clients.
-async fn ended(program: Program) -> (Option<i32>, String) {
-    program.terminate();
-    let end = tokio::task::spawn_blocking(|| program.end());
-    end.await.unwrap()
+    Actor::new(channel(address).await, Some(value), Issued::default())
 }
 
 async fn the_first_token_may_come_from_a_file(backend: Backend) {
@@ -137,7 +125,8 @@ async fn the_first_token_may_come_from_a_file(backend: Backend) {
     let lives = seconds(token.expire_time) - seconds(token.create_time);
     assert_eq!(lives, 24 * 60 * 60);
     drop(operator);
-    let (code, said) = ended(program).await;
+    program.terminate();
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("taken from a file"), "{said}");
     assert!(!said.contains(&value), "the value was printed");
@@ -155,7 +144,8 @@ async fn the_first_token_may_come_from_a_file(backend: Backend) {
             refused(whoami(&actor(&address, &other).await).await),
             "Unauthenticated CALLER_UNAUTHENTICATED"
         );
-        let (code, said) = ended(program).await;
+        program.terminate();
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(0), "{said}");
         assert!(!said.contains("operator's token"), "{said}");
     }
@@ -179,7 +169,8 @@ async fn several_processes_take_one_value_from_their_file(backend: Backend) {
     for (program, address) in programs {
         let me = whoami(&actor(&address, &value).await).await.unwrap();
         assert_eq!(me.into_inner().token.unwrap().name, "operator");
-        let (code, said) = ended(program).await;
+        program.terminate();
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(0), "{said}");
         took += usize::from(said.contains("taken from a file"));
     }

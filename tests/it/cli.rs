@@ -21,13 +21,6 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
     Program::start(arguments, directory.path()).end()
 }
 
-/// Waits for the end of a program that still has connections: those of the clients of
-/// this runtime, which close only while it runs.
-async fn ended(program: Program) -> (Option<i32>, String) {
-    let end = tokio::task::spawn_blocking(|| program.end());
-    end.await.unwrap()
-}
-
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -95,7 +88,7 @@ async fn quickstart_tells_the_whole_story_and_serves_on() {
     drop((operator, service));
 
     program.terminate();
-    let (code, said) = ended(program).await;
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
     for value in values {
         assert!(!said.contains(&value), "a value was printed");
@@ -118,7 +111,7 @@ async fn serve_writes_the_operators_token_once_and_stops_when_told() {
         let value = std::fs::read_to_string(&file).unwrap();
         drop(operator);
         program.terminate();
-        let (code, said) = ended(program).await;
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(0), "{said}");
         assert!(!said.contains(value.trim()), "the value was printed");
         let made = said.contains("the operator's token was made");

@@ -88,12 +88,6 @@ pub(crate) async fn channel(address: &str) -> Channel {
     channel.connect().await.unwrap()
 }
 
-/// Waits for the end while this runtime's connections can close.
-pub(crate) async fn ended(program: Program) -> (Option<i32>, String) {
-    let end = tokio::task::spawn_blocking(|| program.end());
-    end.await.unwrap()
-}
-
 /// Waits for a line while this runtime goes on.
 pub(crate) async fn until(mut program: Program, text: &'static str) -> Program {
     let waiting = tokio::task::spawn_blocking(move || {
@@ -117,7 +111,7 @@ async fn either_signal_ends_it_well() {
     for ((signal, name), runtime) in signals.into_iter().zip(RUNTIMES) {
         let (program, _) = installation.start(&[NO_DRAIN, LONG_GRACE, runtime]);
         program.signal(signal);
-        let (code, said) = ended(program).await;
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains(name) && said.contains("stopped"), "{said}");
     }
@@ -138,7 +132,7 @@ async fn a_call_in_flight_is_answered_after_nobody_can_connect_any_more() {
         closed(&address).await;
         assert_eq!(first.finish().await, "0");
         assert_eq!(second.finish().await, "0");
-        let (code, said) = ended(program).await;
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(0), "{said}");
     }
 }
@@ -150,7 +144,7 @@ async fn a_call_that_outlasts_the_grace_is_cut_and_the_exit_code_says_so() {
         let (program, address) = installation.start(&[NO_DRAIN, SHORT_GRACE, runtime]);
         let held = Held::begin(&address, &installation.operator()).await;
         program.terminate();
-        let (code, said) = ended(program).await;
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(1), "{said}");
         assert!(
             said.contains("1 call(s) in flight outlasted the grace"),
@@ -174,7 +168,7 @@ async fn a_second_signal_cuts_at_once() {
         program.terminate();
         let program = until(program, "health says not serving").await;
         program.terminate();
-        let (code, said) = ended(program).await;
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("told to stop twice"), "{said}");
         assert!(held.answer.await.is_err());
@@ -190,7 +184,7 @@ async fn an_open_watch_of_health_does_not_hold_the_end() {
     let mut watch = watch.into_inner();
     assert_eq!(watch.next().await.unwrap().unwrap().status, 1);
     program.terminate();
-    let (code, said) = ended(program).await;
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
     let mut last = 1;
     while let Some(Ok(told)) = watch.next().await {

@@ -132,7 +132,7 @@ async fn a_change_that_hangs_in_the_database_does_not_hold_the_end() {
         if signals == 2 {
             program.terminate();
         }
-        let (code, said) = super::lifecycle::ended(program).await;
+        let (code, said) = program.ended().await;
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("the call was cut"), "{said}");
         let why = ["1 call(s) in flight outlasted", "told to stop twice"];

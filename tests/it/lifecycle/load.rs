@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Error};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{LONG_GRACE, channel, ended};
+use super::{LONG_GRACE, channel};
 use crate::support::tokens::service;
 use crate::support::{Actor, Backend, Installation, Issued, both_backends_in_parallel};
 
@@ -133,7 +133,7 @@ async fn no_call_that_was_taken_fails_when_it_is_told_to_stop(backend: Backend) 
         failed.extend(last);
     }
     drop((watch, client));
-    let (code, said) = ended(program).await;
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(
         scene.acknowledged_after.load(Ordering::SeqCst) > 0,

@@ -85,11 +85,6 @@ async fn who_has_a_value_revoked_that_another_ends_hears_of_it_once_that_is_true
     assert!(!server.introspect("acme", &created.value).await.active);
 }
 
-/// Ends the session that holds the database, and holds it instead, until this ends.
-const TAKE: &str = "
-    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-     WHERE datname = current_database() AND application_name = 'token-authority alone'";
-
 #[tokio::test]
 async fn who_lost_the_database_to_another_process_ends() {
     let installation = Installation::new(Backend::Postgres).await;
@@ -97,15 +92,14 @@ async fn who_lost_the_database_to_another_process_ends() {
     let (first, _) = installation.start(&[alone]);
     let other = installation.database.open(2).await;
     // Before the first notices that its session is over, which it asks for once a second.
-    installation.database.execute(TAKE).await;
+    installation.database.end_holder().await;
     let second = loop {
         match other.hold_alone().await {
             Ok(held) => break held,
             Err(refused) => assert!(refused.to_string().contains("single_process"), "{refused}"),
         }
     };
-    let ended = tokio::task::spawn_blocking(|| first.end()).await.unwrap();
-    let (code, said) = ended;
+    let (code, said) = first.ended().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("another process holds the database alone"),
@@ -115,7 +109,7 @@ async fn who_lost_the_database_to_another_process_ends() {
     // Started again, it serves.
     let (third, _) = installation.start(&[alone]);
     third.terminate();
-    let (code, said) = tokio::task::spawn_blocking(|| third.end()).await.unwrap();
+    let (code, said) = third.ended().await;
     assert_eq!(code, Some(0), "{said}");
 }
 
@@ -128,8 +122,8 @@ async fn one_that_holds_the_database_keeps_another_from_starting() {
     let refused = other.hold_alone().await.unwrap_err();
     assert!(refused.to_string().contains("single_process"), "{refused}");
     first.terminate();
-    let ended = tokio::task::spawn_blocking(|| first.end()).await.unwrap();
-    assert_eq!(ended.0, Some(0), "{}", ended.1);
+    let (code, said) = first.ended().await;
+    assert_eq!(code, Some(0), "{said}");
     // It has taken its leave: nobody waits for its session to be noticed.
     other.hold_alone().await.unwrap().release().await;
 }

@@ -15,11 +15,6 @@ both_backends! {
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Ends the session that holds the database, and waits for its end.
-const END: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-                    WHERE datname = current_database()
-                      AND application_name = 'token-authority alone'";
-
 fn is_refused(held: Result<Alone, Error>) -> bool {
     match held {
         Err(Error::Held(why)) => why.contains("coherence.single_process"),
@@ -76,7 +71,7 @@ async fn who_lost_its_session_never_holds_by_it_again() {
     let other = world.database.open(2).await;
     let mut first = world.store.hold_alone().await.unwrap();
     first.beat().await.unwrap();
-    world.database.execute(END).await;
+    world.database.end_holder().await;
     let mut second = other.hold_alone().await.unwrap();
     for _ in 0..3 {
         let beaten = first.beat().await;

@@ -134,6 +134,14 @@ impl Database {
         raw.close().await;
     }
 
+    /// Ends the session that holds it for one process alone, and waits for its end.
+    pub(crate) async fn end_holder(&self) {
+        let sql = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+                    WHERE datname = current_database()
+                      AND application_name = 'token-authority alone'";
+        self.execute(sql).await;
+    }
+
     /// Returns the first column, a text, of each row.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         let mut raw = self.raw().await;

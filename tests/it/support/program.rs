@@ -117,6 +117,13 @@ impl Program {
         let code = self.child.wait().unwrap().code();
         (code, self.said.join("\n"))
     }
+
+    /// As [`end`](Self::end), while the runtime goes on: connections of its clients close only
+    /// while it runs.
+    pub(crate) async fn ended(self) -> (Option<i32>, String) {
+        let end = tokio::task::spawn_blocking(|| self.end());
+        end.await.unwrap()
+    }
 }
 
 impl Drop for Program {

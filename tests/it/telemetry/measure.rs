@@ -65,8 +65,7 @@ async fn run(binary: &str, introspections: u64) -> u64 {
     }
     drop(operator);
     program.terminate();
-    let ended = tokio::task::spawn_blocking(|| program.end()).await;
-    let (code, said) = ended.unwrap();
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
     counted(&report)
 }

@@ -33,8 +33,7 @@ async fn call_and_stop(program: Program, url: String, temporary: &std::path::Pat
     operator.tenants().create_tenant(call).await.unwrap();
     drop(operator);
     program.terminate();
-    let ended = tokio::task::spawn_blocking(|| program.end()).await;
-    let (code, said) = ended.unwrap();
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
     said
 }
@@ -138,8 +137,7 @@ async fn what_an_introspection_has_to_tell_names_the_call_and_its_trace() {
     assert_eq!(refused, "Unauthenticated CALLER_UNAUTHENTICATED");
     drop((operator, nobody));
     program.terminate();
-    let ended = tokio::task::spawn_blocking(|| program.end()).await;
-    let (code, said) = ended.unwrap();
+    let (code, said) = program.ended().await;
     assert_eq!(code, Some(0), "{said}");
 
     assert!(!said.contains("r-1"), "{said}");
