@@ -309,7 +309,7 @@ thread_local! {
 fn caller_of(kept: &Kept) -> Arc<Caller> {
     CALLERS.with_borrow_mut(|callers| {
         if let Some((number, caller)) = callers.get(&kept.secret_id)
-            && *number == kept.number
+            && *number == kept.number()
         {
             return Arc::clone(caller);
         }
@@ -317,7 +317,7 @@ fn caller_of(kept: &Kept) -> Arc<Caller> {
             callers.clear();
         }
         let caller = Arc::new(Caller::of_kept(kept));
-        callers.insert(kept.secret_id, (kept.number, Arc::clone(&caller)));
+        callers.insert(kept.secret_id, (kept.number(), Arc::clone(&caller)));
         caller
     })
 }

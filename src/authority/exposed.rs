@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 
 use super::access::Rpc;
 use super::counters::SecurityEvent;
-use super::recognise::{AtOnce, candidates_in};
+use super::recognise::{AtOnce, Proof, candidates_in};
 use super::scene::lost_row;
 use super::{Authority, Error, OpenCall};
 use crate::domain::audit::{Act, Origin};
@@ -107,7 +107,7 @@ impl Authority {
     /// Returns whose a value is that is good now.
     async fn proof(self: &Arc<Self>, value: &AnyValue) -> Result<Option<Proven>, Error> {
         let recalled = self.coherence.recall(value, |_, kept| {
-            let recognised = self.recognise_at_once(value, kept);
+            let recognised = self.recognise_at_once(value, kept.iter().map(Proof::from));
             matches!(recognised, AtOnce::Nobodys(_))
         });
         if recalled == Some(true) {

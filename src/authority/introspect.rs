@@ -169,7 +169,7 @@ impl Authority {
         &self,
         asked: &Asked<'_>,
         value: &AnyValue,
-        kept: &[&Kept],
+        kept: &[Kept],
         number: ChangeNumber,
         made: &impl Fn(&Answer<'_>) -> R,
     ) -> Option<Came<R>> {

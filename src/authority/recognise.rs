@@ -1,7 +1,7 @@
 //! Whose value was presented: which of those that it may be verifies it.
 
 use super::{Authority, Error};
-use crate::coherence::{Failure, Kept, Read};
+use crate::coherence::{Failure, Fresh, Kept, Read};
 use crate::domain::fingerprint::{Fingerprint, KeyId, SecretHash};
 use crate::domain::foreign::AnyValue;
 use crate::domain::ids::{SecretId, TenantId};
@@ -33,7 +33,16 @@ impl<'a> From<&'a Kept> for Proof<'a> {
             secret_id: kept.secret_id,
             tenant_id: kept.tenant_id(),
             fingerprint: fingerprint.map(|(key, fingerprint)| (&**key, fingerprint)),
-            secret_hash: kept.secret_hash.as_deref(),
+            secret_hash: None,
+        }
+    }
+}
+
+impl<'a> From<&'a Fresh> for Proof<'a> {
+    fn from(fresh: &'a Fresh) -> Self {
+        Self {
+            secret_hash: Some(&fresh.secret_hash),
+            ..Self::from(&fresh.kept)
         }
     }
 }
@@ -104,17 +113,18 @@ fn unknown(value: &AnyValue) -> Inactive {
 
 impl Authority {
     /// Returns which of those that it may be a value is, if fingerprints alone can say so.
-    pub(super) fn recognise_at_once<'a, P>(&self, value: &AnyValue, candidates: &[P]) -> AtOnce
-    where
-        P: Copy + Into<Proof<'a>>,
-    {
-        let mut said = AtOnce::Nobodys(if candidates.is_empty() {
+    pub(super) fn recognise_at_once<'a>(
+        &self,
+        value: &AnyValue,
+        proofs: impl ExactSizeIterator<Item = Proof<'a>>,
+    ) -> AtOnce {
+        let mut said = AtOnce::Nobodys(if proofs.len() == 0 {
             unknown(value)
         } else {
             Inactive::WrongSecret
         });
-        for (at, candidate) in candidates.iter().enumerate() {
-            match self.compare(value.secret(), (*candidate).into()) {
+        for (at, proof) in proofs.enumerate() {
+            match self.compare(value.secret(), proof) {
                 Compared::Good => return AtOnce::Is(at, false),
                 Compared::GoodByOlder => return AtOnce::Is(at, true),
                 Compared::Wrong => {}
@@ -133,7 +143,7 @@ impl Authority {
         value: &AnyValue,
         proofs: &[Proof<'_>],
     ) -> Result<Result<usize, Inactive>, Error> {
-        match self.recognise_at_once(value, proofs) {
+        match self.recognise_at_once(value, proofs.iter().copied()) {
             AtOnce::Is(at, by_older) => {
                 if let Some(proof) = proofs.get(at).filter(|_| by_older) {
                     self.renew(value.secret(), *proof);
@@ -168,15 +178,15 @@ impl Authority {
     pub(super) fn recalled<'a>(
         &self,
         value: &AnyValue,
-        kept: &[&'a Kept],
+        kept: &'a [Kept],
         now: Timestamp,
     ) -> Recalled<'a> {
-        let (at, by_older) = match self.recognise_at_once(value, kept) {
+        let (at, by_older) = match self.recognise_at_once(value, kept.iter().map(Proof::from)) {
             AtOnce::Is(at, by_older) => (at, by_older),
             AtOnce::Nobodys(reason) => return Recalled::Worthless(reason),
             AtOnce::Open => return Recalled::Open,
         };
-        let Some(kept) = kept.get(at).copied() else {
+        let Some(kept) = kept.get(at) else {
             return Recalled::Open;
         };
         if by_older {
@@ -204,16 +214,16 @@ impl Authority {
         &self,
         bound: Option<&TenantId>,
         value: &AnyValue,
-        kept: &'a [Kept],
+        read: &'a [Fresh],
     ) -> Result<Result<&'a Kept, Inactive>, Error> {
-        let proofs: Vec<Proof<'_>> = kept.iter().map(Proof::from).collect();
+        let proofs: Vec<Proof<'_>> = read.iter().map(Proof::from).collect();
         let at = match self.recognise(bound, value, &proofs).await? {
             Ok(at) => at,
             Err(reason) => return Ok(Err(reason)),
         };
-        let kept = kept.get(at);
+        let read = read.get(at);
         let none = || Error::internal("a value that is none of its candidates");
-        kept.map(Ok).ok_or_else(none)
+        read.map(|fresh| Ok(&fresh.kept)).ok_or_else(none)
     }
 
     /// Remembers a good secret's fingerprint under the current key, in place of an older

@@ -161,19 +161,15 @@ impl Interner {
             Arc::clone(grant)
         } else {
             let effective = known.tenant.catalog.effective(&token.scopes, by.1);
-            let grant = Arc::new(Grant { effective });
+            let tenant = Arc::clone(&known.tenant);
+            let grant = Arc::new(Grant { tenant, effective });
             if known.grants.len() < GRANTS {
                 self.bytes += bytes_of_grant(&by.0, &grant);
                 known.grants.insert(by, Arc::clone(&grant));
             }
             grant
         };
-        Some(Shared {
-            tenant: Arc::clone(&known.tenant),
-            owner,
-            grant,
-            key,
-        })
+        Some(Shared { owner, grant, key })
     }
 
     fn owner(&mut self, tenant_id: &TenantId, owner: &token::Owner) -> Arc<Interned<Owner>> {
@@ -302,10 +298,10 @@ pub(super) fn alone(
     };
     let owner = token.owner.as_ref().map(owner_of);
     let key = verifier.fingerprint.as_ref();
+    let tenant = Arc::new(Interned::new(tenant));
     Shared {
-        tenant: Arc::new(Interned::new(tenant)),
         owner: owner.map(|owner| Arc::new(Interned::new(owner))),
-        grant: Arc::new(Grant { effective }),
+        grant: Arc::new(Grant { tenant, effective }),
         key: key.map(|(key, _)| Arc::new(key.clone())),
     }
 }

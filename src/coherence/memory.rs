@@ -15,7 +15,7 @@ use super::Failure;
 use super::counters::{Counters, Eviction};
 use super::filter::Filter;
 use super::intern::Interner;
-use super::kept::Kept;
+use super::kept::Fresh;
 use super::key::{Digests, Key};
 use super::lease::Lease;
 use super::recent::{Recent, Touch};
@@ -36,7 +36,7 @@ const ROUNDS: u32 = 16;
 pub(super) type Found = (Known, Verifier);
 
 /// What is told to who waits for a read.
-pub(super) type Told = Result<Arc<[Kept]>, Failure>;
+pub(super) type Told = Result<Arc<[Fresh]>, Failure>;
 
 /// What is in memory.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 pub use self::counters::{Counters, Eviction, Recall};
-pub use self::kept::{Grant, Kept, Owner, Tenant};
+pub use self::kept::{Fresh, Grant, Kept, Owner, Tenant};
 pub use self::lease::LASTS;
 use self::lease::Lease;
 use self::memory::{Batch, Memory, Told};
@@ -132,7 +132,7 @@ pub struct Coherence<S: Source = Store> {
 }
 
 /// What was read, and of when it is.
-pub type Read = (ChangeNumber, Arc<[Kept]>);
+pub type Read = (ChangeNumber, Arc<[Fresh]>);
 
 impl Coherence {
     /// Starts to follow a store whose head was read just now, and that was held alone
@@ -208,7 +208,7 @@ impl<S: Source> Coherence<S> {
     pub fn recall<R>(
         &self,
         value: &AnyValue,
-        look: impl FnOnce(ChangeNumber, &[&Kept]) -> R,
+        look: impl FnOnce(ChangeNumber, &[Kept]) -> R,
     ) -> Option<R> {
         let memory = self.memory.as_ref()?;
         // Before anything is looked up: what is dropped meanwhile was true when this began.
@@ -293,7 +293,7 @@ impl<S: Source> Coherence<S> {
                 catalog,
             } = record;
             let shared = intern::alone(&token, &verifier, tenant, catalog);
-            Kept::new(&token, verifier, shared)
+            Fresh::new(&token, verifier, shared)
         });
         Ok((head.number, kept.collect()))
     }

@@ -117,11 +117,11 @@ impl Going {
             let done = *self.done.lock().unwrap();
             let recalled = self
                 .coherence
-                .recall(&value, |_, kept| Seen::of(kept.first().copied(), &value));
+                .recall(&value, |_, kept| Seen::of(kept.first(), &value));
             let seen = match recalled {
                 Some(seen) => seen,
                 None => match self.coherence.read(&value).await {
-                    Ok((_, kept)) => Seen::of(kept.first(), &value),
+                    Ok((_, read)) => Seen::of(read.first().map(|fresh| &fresh.kept), &value),
                     // The store was away, which is no answer.
                     Err(_) => return,
                 },

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::kept::Kept;
+use super::kept::{Fresh, Kept};
 use super::key::Key;
 use crate::domain::change::{Change, ChangeNumber};
 use crate::domain::ids::{TenantId, TokenId, UserId};
@@ -50,13 +50,13 @@ impl Recent {
 
     /// Returns whether what was read of a key by a read that began after a number was
     /// applied may be old: a later change touches the key, or a record that was read.
-    pub(super) fn may_have_touched(&self, since: ChangeNumber, key: Key, read: &[Kept]) -> bool {
+    pub(super) fn may_have_touched(&self, since: ChangeNumber, key: Key, read: &[Fresh]) -> bool {
         if since < self.forgotten {
             return true;
         }
         let later = self.touches.iter().rev();
         let mut later = later.take_while(|(number, _)| *number > since);
-        later.any(|(_, touch)| touch.is_of(key) || read.iter().any(|kept| touch.alters(kept)))
+        later.any(|(_, touch)| touch.is_of(key) || read.iter().any(|read| touch.alters(&read.kept)))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::mem::size_of;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use papaya::HashMap;
 
@@ -17,46 +17,40 @@ const HAND: usize = 64;
 
 /// The records of one key: of a lookup one, of a hint several.
 #[derive(Debug)]
-struct Entry {
-    kept: Several,
-    /// Which addition it is of, by which the hand knows what is gone; and, as [`USED`],
-    /// whether it was asked for since the hand last came by.
-    added: AtomicU64,
-}
-
-/// The bit of an entry that was asked for. So many are never added.
-const USED: u64 = 1 << 63;
-
-#[derive(Debug)]
-enum Several {
+enum Entry {
     One(Kept),
     Many(Box<[Kept]>),
 }
 
 impl Entry {
-    /// Says that it was asked for. Written once for each time that the hand comes by, so
-    /// that cores which read the same record don't take its line from each other.
-    fn was_used(&self) {
-        if self.added.load(Ordering::Relaxed) & USED == 0 {
-            self.added.fetch_or(USED, Ordering::Relaxed);
+    fn all(&self) -> &[Kept] {
+        match self {
+            Self::One(kept) => std::slice::from_ref(kept),
+            Self::Many(many) => many,
         }
     }
 
-    fn is_of(&self, added: u64) -> bool {
-        self.added.load(Ordering::Relaxed) & !USED == added
+    /// Returns which addition it is of, by which the hand knows what is gone.
+    fn number(&self) -> Option<u64> {
+        self.all().first().map(Kept::number)
+    }
+
+    fn was_used(&self) {
+        self.all().iter().for_each(Kept::was_used);
     }
 
     /// Returns whether it was asked for since this was last asked.
     fn take_used(&self) -> bool {
-        self.added.fetch_and(!USED, Ordering::Relaxed) & USED != 0
+        let used = self.all().iter().filter(|kept| kept.take_used());
+        used.count() > 0
     }
 
     fn bytes(&self) -> usize {
-        let kept = match &self.kept {
-            Several::One(kept) => kept.bytes(),
-            Several::Many(many) => size_of::<Kept>() + many.iter().map(Kept::bytes).sum::<usize>(),
+        let kept = match self {
+            Self::One(kept) => kept.bytes(),
+            Self::Many(many) => size_of::<Kept>() + many.iter().map(Kept::bytes).sum::<usize>(),
         };
-        kept + size_of::<Self>() - size_of::<Kept>() + size_of::<Key>() + OVERHEAD
+        kept + size_of::<Key>() + OVERHEAD
     }
 }
 
@@ -79,7 +73,6 @@ pub(super) struct Records {
 #[derive(Debug, Default)]
 pub(super) struct Hand {
     ring: VecDeque<(Key, u64)>,
-    added: u64,
 }
 
 impl Records {
@@ -109,16 +102,11 @@ impl Records {
     /// Returns what `look` makes of a key's records, if they are there and nothing of
     /// them has changed. They can't be taken along: what is gone is freed when nobody
     /// looks at it.
-    pub(super) fn look<R>(&self, key: Key, look: impl FnOnce(&[&Kept]) -> R) -> Option<R> {
+    pub(super) fn look<R>(&self, key: Key, look: impl FnOnce(&[Kept]) -> R) -> Option<R> {
         let map = self.map.pin();
         let entry = map.get(&key)?;
-        let found = match &entry.kept {
-            Several::One(kept) => kept.is_current().then(|| look(&[kept])),
-            Several::Many(many) => {
-                let all: Vec<&Kept> = many.iter().collect();
-                all.iter().all(|kept| kept.is_current()).then(|| look(&all))
-            }
-        };
+        let all = entry.all();
+        let found = all.iter().all(Kept::is_current).then(|| look(all));
         if found.is_some() {
             entry.was_used();
         }
@@ -127,14 +115,12 @@ impl Records {
 
     /// Adds a key's records, in place of those that are there; returns how many made room.
     pub(super) fn add(&self, hand: &mut Hand, key: Key, mut kept: Vec<Kept>, others: usize) -> u64 {
-        let kept = match (kept.pop(), kept.is_empty()) {
-            (Some(only), true) => Several::One(only),
-            (last, _) => Several::Many(kept.into_iter().chain(last).collect()),
+        let entry = match (kept.pop(), kept.is_empty()) {
+            (Some(only), true) => Entry::One(only),
+            (last, _) => Entry::Many(kept.into_iter().chain(last).collect()),
         };
-        hand.added += 1;
-        let entry = Entry {
-            kept,
-            added: AtomicU64::new(hand.added),
+        let Some(number) = entry.number() else {
+            return 0;
         };
         let bytes = entry.bytes();
         let map = self.map.pin();
@@ -142,7 +128,7 @@ impl Records {
             self.bytes.fetch_sub(before.bytes(), Ordering::Relaxed);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        hand.ring.push_back((key, hand.added));
+        hand.ring.push_back((key, number));
         self.make_room(hand, others)
     }
 
@@ -173,16 +159,17 @@ impl Records {
         let mut left = HAND;
         while left > 0 && (self.is_full(others) || hand.ring.len() > 2 * self.len() + HAND) {
             left -= 1;
-            let Some((key, added)) = hand.ring.pop_front() else {
+            let Some((key, number)) = hand.ring.pop_front() else {
                 break;
             };
-            let Some(entry) = map.get(&key).filter(|entry| entry.is_of(added)) else {
+            let entry = map.get(&key);
+            let Some(entry) = entry.filter(|entry| entry.number() == Some(number)) else {
                 // Gone before, or another took its place, which is in the ring itself.
                 continue;
             };
             let used = entry.take_used();
             if used && self.is_full(others) && left > 0 || !self.is_full(others) {
-                hand.ring.push_back((key, added));
+                hand.ring.push_back((key, number));
             } else if let Some(entry) = map.remove(&key) {
                 self.bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
                 evicted += 1;

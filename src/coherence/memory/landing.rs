@@ -3,7 +3,7 @@
 use super::{Found, Memory, ReadCatalog, Rule};
 use crate::coherence::Failure;
 use crate::coherence::counters::{Counters, Eviction};
-use crate::coherence::kept::Kept;
+use crate::coherence::kept::Fresh;
 use crate::coherence::key::Key;
 use crate::domain::change::ChangeNumber;
 use crate::domain::foreign::ValueKey;
@@ -44,32 +44,32 @@ impl<H> Batch<'_, H> {
             let of_key = |(known, _): &mut Found| known.key == wanted;
             let read: Vec<Found> = found.extract_if(.., of_key).collect();
             let many = read.len();
-            let kept = read.into_iter().map_while(|(known, verifier)| {
+            let fresh = read.into_iter().map_while(|(known, verifier)| {
                 let shared = state.interner.share(&known, &verifier)?;
-                Some(Kept::new(&known.token, verifier, shared))
+                Some(Fresh::new(&known.token, verifier, shared))
             });
-            let kept: Vec<Kept> = kept.collect();
+            let fresh: Vec<Fresh> = fresh.collect();
             let touched =
-                state.drops != self.drops || state.recent.may_have_touched(self.since, key, &kept);
-            if kept.len() < many || (touched && memory.keeps(Rule::Tag)) {
+                state.drops != self.drops || state.recent.may_have_touched(self.since, key, &fresh);
+            if fresh.len() < many || (touched && memory.keeps(Rule::Tag)) {
                 counters.raced.add(1);
-                if kept.len() < many || memory.keeps(Rule::Join) {
+                if fresh.len() < many || memory.keeps(Rule::Join) {
                     state.again(key);
                 } else {
-                    state.tell(key, &Ok(kept.into()));
+                    state.tell(key, &Ok(fresh.into()));
                 }
                 self.wanted.pop();
                 continue;
             }
             // One that only bcrypt judges would be read again for each value all the same.
-            if many > 0 && kept.iter().all(|kept| kept.fingerprint.is_some()) && memory.is_trusted()
-            {
-                let copies = kept.iter().map(Kept::without_hash).collect();
+            let may_be_kept = fresh.iter().all(|fresh| fresh.kept.fingerprint.is_some());
+            if many > 0 && may_be_kept && memory.is_trusted() {
+                let copies = fresh.iter().map(|fresh| fresh.kept.copy()).collect();
                 let others = state.interner.bytes();
                 let evicted = memory.records.add(&mut state.hand, key, copies, others);
                 (0..evicted).for_each(|_| counters.evictions.tick(Eviction::Room));
             }
-            state.tell(key, &Ok(kept.into()));
+            state.tell(key, &Ok(fresh.into()));
             self.wanted.pop();
         }
         state.interner.tidy();
