@@ -269,13 +269,15 @@ impl Interner {
 
 /// Returns the bytes that an owner takes, about, with what finds it.
 fn bytes_of_owner(owner: &Owner) -> usize {
-    size_of::<Interned<Owner>>() + owner.external_id.len() + owner.user_id_text.len() + 96
+    size_of::<Interned<Owner>>() + owner.external_id.len() + 96
 }
 
 fn owner_of(owner: &token::Owner) -> Owner {
+    let mut user_id_text = [0; UserId::TEXT];
+    owner.user_id.write(&mut user_id_text);
     Owner {
         user_id: owner.user_id,
-        user_id_text: owner.user_id.to_string().into(),
+        user_id_text,
         external_id: owner.external_id.as_str().into(),
         role: owner.role,
         suspended: owner.suspended,

@@ -36,7 +36,7 @@ pub struct Owner {
     /// Its id.
     pub user_id: UserId,
     /// The same as a text, which each answer has.
-    pub user_id_text: Box<str>,
+    pub(super) user_id_text: [u8; UserId::TEXT],
     /// What its voucher calls it.
     pub external_id: Box<str>,
     /// What it is in the tenant; `None` when it is no member.
@@ -45,6 +45,13 @@ pub struct Owner {
     pub suspended: bool,
     /// Whether it is deleted.
     pub deleted: bool,
+}
+
+impl Owner {
+    /// Returns its id as a text.
+    pub fn user_id_text(&self) -> &str {
+        std::str::from_utf8(&self.user_id_text).unwrap_or_default()
+    }
 }
 
 /// What a grant comes to for who holds it, by the tenant's catalog. It stands apart in

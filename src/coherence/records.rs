@@ -31,8 +31,9 @@ impl Entry {
     }
 
     /// Returns which addition it is of, by which the hand knows what is gone.
-    fn number(&self) -> Option<u64> {
-        self.all().first().map(Kept::number)
+    fn addition(&self) -> Option<u32> {
+        let first = self.all().first()?;
+        u32::try_from(first.number() & u64::from(u32::MAX)).ok()
     }
 
     fn was_used(&self) {
@@ -72,7 +73,9 @@ pub(super) struct Records {
 /// What only who adds and removes has: in which order the hand comes by.
 #[derive(Debug, Default)]
 pub(super) struct Hand {
-    ring: VecDeque<(Key, u64)>,
+    /// Keys, and the lower half of the number of what was added: four billion lie between two
+    /// that share it, and who takes one for the other evicts too early, no more.
+    ring: VecDeque<(Key, u32)>,
 }
 
 impl Records {
@@ -119,7 +122,7 @@ impl Records {
             (Some(only), true) => Entry::One(only),
             (last, _) => Entry::Many(kept.into_iter().chain(last).collect()),
         };
-        let Some(number) = entry.number() else {
+        let Some(addition) = entry.addition() else {
             return 0;
         };
         let bytes = entry.bytes();
@@ -128,7 +131,7 @@ impl Records {
             self.bytes.fetch_sub(before.bytes(), Ordering::Relaxed);
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        hand.ring.push_back((key, number));
+        hand.ring.push_back((key, addition));
         self.make_room(hand, others)
     }
 
@@ -159,17 +162,17 @@ impl Records {
         let mut left = HAND;
         while left > 0 && (self.is_full(others) || hand.ring.len() > 2 * self.len() + HAND) {
             left -= 1;
-            let Some((key, number)) = hand.ring.pop_front() else {
+            let Some((key, addition)) = hand.ring.pop_front() else {
                 break;
             };
             let entry = map.get(&key);
-            let Some(entry) = entry.filter(|entry| entry.number() == Some(number)) else {
+            let Some(entry) = entry.filter(|entry| entry.addition() == Some(addition)) else {
                 // Gone before, or another took its place, which is in the ring itself.
                 continue;
             };
             let used = entry.take_used();
             if used && self.is_full(others) && left > 0 || !self.is_full(others) {
-                hand.ring.push_back((key, number));
+                hand.ring.push_back((key, addition));
             } else if let Some(entry) = map.remove(&key) {
                 self.bytes.fetch_sub(entry.bytes(), Ordering::Relaxed);
                 evicted += 1;

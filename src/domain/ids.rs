@@ -58,8 +58,11 @@ macro_rules! id {
                 uuid_v7(now, entropy).map(Self)
             }
 
+            /// The bytes of an id's text.
+            pub const TEXT: usize = $prefix.len() + ID_WIDTH;
+
             /// Writes the id's text.
-            pub fn write(self, room: &mut [u8; $prefix.len() + ID_WIDTH]) -> &str {
+            pub fn write(self, room: &mut [u8; Self::TEXT]) -> &str {
                 let (prefix, digits) = room.split_at_mut($prefix.len());
                 prefix.copy_from_slice($prefix.as_bytes());
                 base62::write_number(self.0.as_u128(), digits);

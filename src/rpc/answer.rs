@@ -6,6 +6,7 @@ use prost::bytes::{BufMut as _, BytesMut};
 
 use super::convert::outward;
 use crate::authority::introspect::{Active, Answer};
+use crate::domain::ids::TokenId;
 use crate::domain::time::Timestamp;
 
 /// What follows a field's number: a variable-length number, or so many bytes.
@@ -96,11 +97,11 @@ fn write_active(active: &Active<'_>, out: &mut BytesMut) {
     let Active { kept, missing } = active;
     number(1, u64::from(missing.is_empty()), out);
     number(2, 1, out);
-    let mut token_id = [0; 26];
+    let mut token_id = [0; TokenId::TEXT];
     text(3, kept.token_id.write(&mut token_id), out);
     text(4, kept.tenant_id().as_str(), out);
     if let Some(owner) = &kept.owner {
-        text(5, &owner.user_id_text, out);
+        text(5, owner.user_id_text(), out);
         text(6, &owner.external_id, out);
     }
     let role = kept.role().map(outward::role).unwrap_or_default();

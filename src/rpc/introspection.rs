@@ -121,7 +121,7 @@ fn answer(answer: &Answer<'_>) -> pb::IntrospectResponse {
         token_id: kept.token_id.to_string(),
         tenant_id: kept.tenant_id().to_string(),
         user_id: owner
-            .map(|o| o.user_id_text.to_string())
+            .map(|o| o.user_id_text().to_owned())
             .unwrap_or_default(),
         user_external_id: owner.map(|o| o.external_id.to_string()).unwrap_or_default(),
         user_role: kept.role().map(outward::role).unwrap_or_default(),
