@@ -200,9 +200,8 @@ impl Fresh {
     }
 }
 
-impl Kept {
-    /// Returns the same once more.
-    pub(super) fn copy(&self) -> Self {
+impl Clone for Kept {
+    fn clone(&self) -> Self {
         Self {
             number: AtomicU64::new(self.number()),
             token_id: self.token_id,
@@ -221,7 +220,9 @@ impl Kept {
             reused: self.reused,
         }
     }
+}
 
+impl Kept {
     /// Returns whether nothing of what it shares with others has changed since it was read.
     pub(super) fn is_current(&self) -> bool {
         self.grant.tenant.is_current() && self.owner.as_ref().is_none_or(|owner| owner.is_current())

@@ -30,20 +30,15 @@ impl Entry {
         }
     }
 
+    /// Returns the record that tells whether it was asked for, and which addition it is of.
+    fn first(&self) -> Option<&Kept> {
+        self.all().first()
+    }
+
     /// Returns which addition it is of, by which the hand knows what is gone.
     fn addition(&self) -> Option<u32> {
-        let first = self.all().first()?;
-        u32::try_from(first.number() & u64::from(u32::MAX)).ok()
-    }
-
-    fn was_used(&self) {
-        self.all().iter().for_each(Kept::was_used);
-    }
-
-    /// Returns whether it was asked for since this was last asked.
-    fn take_used(&self) -> bool {
-        let used = self.all().iter().filter(|kept| kept.take_used());
-        used.count() > 0
+        let number = self.first()?.number();
+        u32::try_from(number & u64::from(u32::MAX)).ok()
     }
 
     fn bytes(&self) -> usize {
@@ -110,8 +105,8 @@ impl Records {
         let entry = map.get(&key)?;
         let all = entry.all();
         let found = all.iter().all(Kept::is_current).then(|| look(all));
-        if found.is_some() {
-            entry.was_used();
+        if let Some(first) = entry.first().filter(|_| found.is_some()) {
+            first.was_used();
         }
         found
     }
@@ -170,7 +165,7 @@ impl Records {
                 // Gone before, or another took its place, which is in the ring itself.
                 continue;
             };
-            let used = entry.take_used();
+            let used = entry.first().is_some_and(Kept::take_used);
             if used && self.is_full(others) && left > 0 || !self.is_full(others) {
                 hand.ring.push_back((key, addition));
             } else if let Some(entry) = map.remove(&key) {

@@ -212,13 +212,6 @@ pub struct Token {
     pub last_use: Option<Use>,
 }
 
-/// Returns whether a value with this end is over, whose token was last changed then. That
-/// is in the past for everybody: a clock that is behind lets no value go on that a rotation
-/// has ended.
-pub fn is_over(ends_at: Option<Timestamp>, updated_at: Timestamp, now: Timestamp) -> bool {
-    ends_at.is_some_and(|end| now.max(updated_at) >= end)
-}
-
 impl Token {
     /// Returns the token's state.
     pub fn state(&self, now: Timestamp) -> State {
@@ -226,9 +219,11 @@ impl Token {
         State::of(self.revocation.is_some(), self.expires_at, disabled, now)
     }
 
-    /// Returns whether a value of the token with this end is over.
+    /// Returns whether a value of the token with this end is over. What was so when the token
+    /// last changed is over for everybody: a clock that is behind lets no value go on that a
+    /// rotation has ended.
     pub fn is_over(&self, ends_at: Option<Timestamp>, now: Timestamp) -> bool {
-        is_over(ends_at, self.updated_at, now)
+        ends_at.is_some_and(|end| now.max(self.updated_at) >= end)
     }
 
     /// Returns whether the record may be changed: not once expired or revoked.

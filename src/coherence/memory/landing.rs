@@ -64,7 +64,7 @@ impl<H> Batch<'_, H> {
             // One that only bcrypt judges would be read again for each value all the same.
             let may_be_kept = fresh.iter().all(|fresh| fresh.kept.fingerprint.is_some());
             if many > 0 && may_be_kept && memory.is_trusted() {
-                let copies = fresh.iter().map(|fresh| fresh.kept.copy()).collect();
+                let copies = fresh.iter().map(|fresh| fresh.kept.clone()).collect();
                 let others = state.interner.bytes();
                 let evicted = memory.records.add(&mut state.hand, key, copies, others);
                 (0..evicted).for_each(|_| counters.evictions.tick(Eviction::Room));
