@@ -148,8 +148,10 @@ impl Authority {
             && let Some(key) = ring.get(key_id)
         {
             let good = key.fingerprint(secret) == *fingerprint;
-            let older = key_id.name() < ring.current().id().name();
-            return if good && older {
+            let current = ring.current().id();
+            // Nearly always it is that one, and its name is not looked for.
+            let is_older = || key_id != current && key_id.name() < current.name();
+            return if good && is_older() {
                 Compared::GoodByOlder
             } else {
                 told(good)

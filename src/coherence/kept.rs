@@ -156,6 +156,15 @@ fn join(name: &str, agent_id: &str, labels: &Labels) -> Box<str> {
     texts.into()
 }
 
+/// Takes apart what [`join`] joined, in one pass.
+fn part(texts: &str) -> (&str, &str, impl Iterator<Item = (&str, &str)>) {
+    let mut texts = texts.split(JOINT);
+    let name = texts.next().unwrap_or_default();
+    let agent_id = texts.next().unwrap_or_default();
+    let labels = std::iter::from_fn(move || Some((texts.next()?, texts.next()?)));
+    (name, agent_id, labels)
+}
+
 /// The parts of a record that several share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -294,21 +303,10 @@ impl Kept {
         }
     }
 
-    /// Returns the token's name.
-    pub fn name(&self) -> &str {
-        let name = self.texts.split(JOINT).next();
-        name.unwrap_or_default()
-    }
-
-    /// Returns the agent that the token was made for; empty for none.
-    pub fn agent_id(&self) -> &str {
-        self.texts.split(JOINT).nth(1).unwrap_or_default()
-    }
-
-    /// Returns the token's labels, by key.
-    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut texts = self.texts.split(JOINT).skip(2);
-        std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
+    /// Returns the token's name, the agent that it was made for, empty for none, and its
+    /// labels, by key.
+    pub fn texts(&self) -> (&str, &str, impl Iterator<Item = (&str, &str)>) {
+        part(&self.texts)
     }
 
     /// Returns whether a use, by its digest, is another than the last that was noted, and
@@ -340,12 +338,10 @@ mod tests {
         ];
         for (name, agent_id, labels) in cases {
             let texts = join(name, agent_id, &labels);
-            let mut parts = texts.split(JOINT);
-            assert_eq!(parts.next(), Some(name));
-            assert_eq!(parts.next().unwrap_or_default(), agent_id);
-            let parts: Vec<_> = parts.collect();
-            let pairs: Vec<_> = labels.iter().flat_map(|(k, v)| [&**k, &**v]).collect();
-            assert_eq!(parts, pairs);
+            let (its_name, its_agent, its_labels) = part(&texts);
+            assert_eq!((its_name, its_agent), (name, agent_id));
+            let labels = labels.iter().map(|(k, v)| (&**k, &**v));
+            assert!(its_labels.eq(labels), "{texts:?}");
         }
     }
 

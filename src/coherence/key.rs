@@ -21,8 +21,8 @@ impl Digests {
     /// Returns the key of a lookup.
     pub(super) fn lookup(lookup: &Lookup) -> Key {
         let mut key = [0; WIDTH + 1];
-        for (place, byte) in key.iter_mut().zip(lookup.as_str().bytes().take(WIDTH)) {
-            *place = byte;
+        for (place, byte) in key.iter_mut().zip(lookup.as_bytes().iter().take(WIDTH)) {
+            *place = *byte;
         }
         Key(key)
     }

@@ -24,7 +24,9 @@ fn digit(character: u8) -> Option<u8> {
 
 /// Returns whether each character is one of the alphabet.
 pub fn is_base62(text: &str) -> bool {
-    text.bytes().all(|byte| digit(byte).is_some())
+    // All of them, even if the first is none: that takes many at once.
+    text.bytes()
+        .fold(true, |are, byte| are & byte.is_ascii_alphanumeric())
 }
 
 /// Encodes the bytes in `width` characters, which must suffice: 43 for 32 bytes,
@@ -53,14 +55,19 @@ pub fn encode(bytes: &[u8], width: usize) -> String {
 }
 
 /// The number that has one digit more than a chunk.
-const CHUNK: u128 = 62u128.pow(10);
+const CHUNK: u64 = 62u64.pow(10);
 
 /// Writes a number in as many digits as there is room for, which must suffice.
 pub fn write_number(mut number: u128, room: &mut [u8]) {
     // Ten digits at once: division in 64 bits is cheaper.
     for chunk in room.rchunks_mut(10) {
-        let mut low = u64::try_from(number % CHUNK).unwrap_or(0);
-        number /= CHUNK;
+        let mut low;
+        (number, low) = if let Ok(narrow) = u64::try_from(number) {
+            (u128::from(narrow / CHUNK), narrow % CHUNK)
+        } else {
+            let (high, chunk) = (number / u128::from(CHUNK), number % u128::from(CHUNK));
+            (high, u64::try_from(chunk).unwrap_or(0))
+        };
         for place in chunk.iter_mut().rev() {
             let digit = usize::try_from(low % 62).unwrap_or(0);
             *place = ALPHABET.get(digit).copied().unwrap_or(b'0');
@@ -119,6 +126,41 @@ mod tests {
         #[test]
         fn sixteen_bytes_fit_22_characters(bytes: [u8; 16]) {
             prop_assert_eq!(decode::<16>(&encode(&bytes, 22)), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn characters_are_those_that_are_digits() {
+        for byte in 0..=u8::MAX {
+            let text = char::from(byte).to_string();
+            let is_digit = byte.is_ascii() && digit(byte).is_some();
+            assert_eq!(is_base62(&text), is_digit, "{byte}");
+            // Wherever it stands.
+            for text in [format!("{text}00000000000"), format!("00000000000{text}")] {
+                assert_eq!(is_base62(&text), is_digit, "{byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_width_are_written_as_they_are_decoded() {
+        let narrow = u128::from(u64::MAX);
+        let chunk = u128::from(CHUNK);
+        for number in [
+            0,
+            1,
+            61,
+            62,
+            chunk - 1,
+            chunk,
+            narrow,
+            narrow + 1,
+            u128::MAX,
+        ] {
+            let mut text = [0; 22];
+            write_number(number, &mut text);
+            let text = std::str::from_utf8(&text).unwrap();
+            assert_eq!(decode::<16>(text), Some(number.to_be_bytes()), "{number}");
         }
     }
 

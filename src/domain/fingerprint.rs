@@ -53,7 +53,7 @@ impl Key {
     /// Returns the secret's fingerprint under this key.
     pub fn fingerprint(&self, secret: &Secret) -> Fingerprint {
         let mut mac = self.mac.clone();
-        mac.update(secret.expose().as_bytes());
+        mac.update(secret.expose_bytes());
         Fingerprint(mac.finalize().into_bytes().into())
     }
 }

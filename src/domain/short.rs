@@ -23,16 +23,20 @@ impl<const N: usize> Short<N> {
 
     /// Returns the text.
     pub(super) fn as_str(&self) -> &str {
-        let text = self.bytes.get(..usize::from(self.length));
-        let text = text.and_then(|text| std::str::from_utf8(text).ok());
         // It was a text when it was taken.
-        text.unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// Returns the text's bytes, which are not held to be a text again.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        let bytes = self.bytes.get(..usize::from(self.length));
+        bytes.unwrap_or_default()
     }
 }
 
 impl<const N: usize> PartialEq for Short<N> {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -40,7 +44,7 @@ impl<const N: usize> Eq for Short<N> {}
 
 impl<const N: usize> Hash for Short<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        self.as_bytes().hash(state);
     }
 }
 
@@ -57,7 +61,8 @@ mod tests {
     #[test]
     fn a_text_is_kept_as_it_is_up_to_its_bound() {
         for text in ["", "a", "abcd", "äö"] {
-            assert_eq!(Short::<4>::new(text).unwrap().as_str(), text);
+            let short = Short::<4>::new(text).unwrap();
+            assert_eq!((short.as_str(), short.as_bytes()), (text, text.as_bytes()));
         }
         assert_eq!(Short::<4>::new("abcde"), None);
         assert_eq!(Short::<4>::new("äöü"), None);

@@ -151,6 +151,11 @@ impl Lookup {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// Returns the text's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// The secret part of a value: 256 random bits in 43 characters; of one that another
@@ -164,9 +169,14 @@ impl Secret {
         Short::new(text).map(Self)
     }
 
-    /// Returns the characters that bcrypt and HMAC take.
+    /// Returns the characters that bcrypt takes.
     pub fn expose(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Returns the same as the bytes that HMAC takes.
+    pub(super) fn expose_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 

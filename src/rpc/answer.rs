@@ -107,15 +107,16 @@ fn write_active(active: &Active<'_>, out: &mut BytesMut) {
     let role = kept.role().map(outward::role).unwrap_or_default();
     number(7, u64::from(role.cast_unsigned()), out);
     number(8, u64::from(outward::kind(kept.kind).cast_unsigned()), out);
-    text(9, kept.name(), out);
-    text(10, kept.agent_id(), out);
+    let (name, agent_id, labels) = kept.texts();
+    text(9, name, out);
+    text(10, agent_id, out);
     for scope in &kept.grant.effective {
         bytes(11, scope.as_str().as_bytes(), out);
     }
     for scope in *missing {
         bytes(12, scope.as_bytes(), out);
     }
-    for (key, value) in kept.labels() {
+    for (key, value) in labels {
         let part = |text: &str| match text.len() as u64 {
             0 => 0,
             length => 1 + width(length) + length,

@@ -114,7 +114,8 @@ fn answer(answer: &Answer<'_>) -> pb::IntrospectResponse {
         return always;
     };
     let owner = kept.owner.as_ref();
-    let labels = kept.labels().map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let (name, agent_id, labels) = kept.texts();
+    let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned()));
     pb::IntrospectResponse {
         allowed: missing.is_empty(),
         active: true,
@@ -130,8 +131,8 @@ fn answer(answer: &Answer<'_>) -> pb::IntrospectResponse {
         missing_scopes: missing.iter().map(|&name| name.to_owned()).collect(),
         create_time: Some(outward::timestamp(kept.created_at)),
         expire_time: kept.expires_at().map(outward::timestamp),
-        name: kept.name().to_owned(),
-        agent_id: kept.agent_id().to_owned(),
+        name: name.to_owned(),
+        agent_id: agent_id.to_owned(),
         labels: labels.collect(),
         ..always
     }
