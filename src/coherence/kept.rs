@@ -340,8 +340,12 @@ mod tests {
             let texts = join(name, agent_id, &labels);
             let (its_name, its_agent, its_labels) = part(&texts);
             assert_eq!((its_name, its_agent), (name, agent_id));
-            let labels = labels.iter().map(|(k, v)| (&**k, &**v));
-            assert!(its_labels.eq(labels), "{texts:?}");
+            let pairs = labels.iter().map(|(k, v)| (&**k, &**v));
+            assert!(its_labels.eq(pairs), "{texts:?}");
+            // And nothing else is joined to them.
+            let parts: Vec<_> = texts.split(JOINT).skip(2).collect();
+            let pairs: Vec<_> = labels.iter().flat_map(|(k, v)| [&**k, &**v]).collect();
+            assert_eq!(parts, pairs);
         }
     }
 
